@@ -1,0 +1,97 @@
+//! Turns records of the log into rows: each event once, flat, with its properties as typed cells.
+//!
+//! The log delivers at least once and senders repeat themselves; what is counted once is decided here and nowhere
+//! else. The crate is pure: it is told what stands in the log and answers rows, so that the same records always give
+//! the same rows, after a restart as before it. It knows nothing of files, stores or the network.
+
+mod dedupe;
+mod flatten;
+
+use protocol::record::{Record, RecordError};
+use protocol::row::{Row, Tally};
+use protocol::{CollectionName, ProjectId};
+
+pub use dedupe::Dedupe;
+pub use flatten::{FlattenError, flatten};
+
+/// What one record became.
+#[derive(Debug, Default, PartialEq)]
+pub struct Processed {
+    /// New events, in order.
+    pub rows: Vec<Row>,
+    /// What became of its events; the project is unknown when the record could not be read at all.
+    pub tally: Option<(ProjectId, Tally)>,
+    /// What can't be stored and must be kept aside with its reason.
+    pub quarantined: Vec<Quarantined>,
+}
+
+/// Bytes that can't become rows, kept so that they can be replayed when they can.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The whole record when `event` is none, else the properties of that event.
+    pub bytes: Vec<u8>,
+    /// Place of the event within its record.
+    pub event: Option<usize>,
+    /// Why, for a person.
+    pub reason: String,
+}
+
+/// Reads records in the order of the log.
+#[derive(Debug, Default)]
+pub struct Processor {
+    dedupe: Dedupe,
+}
+
+impl Processor {
+    /// One that has seen nothing but what `dedupe` remembers.
+    #[must_use]
+    pub fn new(dedupe: Dedupe) -> Self {
+        Self { dedupe }
+    }
+
+    /// Event ids that are remembered.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.dedupe.len()
+    }
+
+    /// Turns one record into rows. Never fails: what can't be read comes back as [`Quarantined`].
+    pub fn process(&mut self, record: &[u8]) -> Processed {
+        match Record::parse(record) {
+            Ok(record) => self.process_events(&record),
+            Err(error) => Processed { quarantined: vec![whole(record, &error)], ..Processed::default() },
+        }
+    }
+
+    fn process_events(&mut self, record: &Record<'_>) -> Processed {
+        let mut processed = Processed::default();
+        let mut tally = Tally::default();
+        for (place, event) in record.events.iter().enumerate() {
+            let row =
+                event.collection.parse::<CollectionName>().map_err(|error| error.to_string()).and_then(|collection| {
+                    let cells = flatten(event.properties.get()).map_err(|error| error.to_string())?;
+                    let (project, created_at) = (record.project.clone(), record.received_at);
+                    Ok(Row { project, collection, id: event.id, timestamp: event.timestamp, created_at, cells })
+                });
+            match row {
+                // Only what is stored is remembered: a repeat of an event in quarantine must not vanish.
+                Ok(row) if self.dedupe.insert(&row.project, row.id, row.created_at) => {
+                    tally.stored += 1;
+                    processed.rows.push(row);
+                }
+                Ok(_) => tally.duplicates += 1,
+                Err(reason) => {
+                    tally.quarantined += 1;
+                    let bytes = event.properties.get().as_bytes().to_vec();
+                    processed.quarantined.push(Quarantined { bytes, event: Some(place), reason });
+                }
+            }
+        }
+        processed.tally = Some((record.project.clone(), tally));
+        processed
+    }
+}
+
+fn whole(bytes: &[u8], error: &RecordError) -> Quarantined {
+    Quarantined { bytes: bytes.to_vec(), event: None, reason: error.to_string() }
+}
