@@ -1,0 +1,267 @@
+//! Decides on a request whose key is known and whose body is read: the reply, the record for the log, the counts.
+//!
+//! Apart because this is the one door through which events come in, whatever their form. It must not know how the
+//! record is made durable; the shell does that before it sends the reply.
+
+use std::borrow::Cow;
+
+use protocol::access::Access;
+use protocol::batch::{BatchAnswer, DropReason, EventResult, Refused};
+use protocol::limits::Limits;
+use protocol::record::{Record, RecordEvent, VERSION};
+use protocol::{ErrorCode, EventId, Permit, Refusal, Timestamp};
+use serde_json::value::RawValue;
+
+use crate::body;
+use crate::forms;
+use crate::reply::Reply;
+use crate::route::{Asked, Form};
+use crate::steps::{Draft, Source, check};
+
+/// Bytes of a record beside the properties, per event: id, time, names of the envelope.
+const ENVELOPE_BYTES: usize = 160;
+
+/// When a request came, and what chance gives it.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// The receiver's clock: `keen.created_at` of its events.
+    pub now: Timestamp,
+    /// Random bytes for the ids of events that bring none; drawn once per request.
+    pub random: [u8; 10],
+}
+
+/// What is to be done about a request.
+#[derive(Debug)]
+pub struct Decision {
+    /// The answer, to be sent only after [`Decision::record`] is durable.
+    pub reply: Reply,
+    /// The accepted events as one line of [`Record`]: no line break in it. None when there is none.
+    pub record: Option<Vec<u8>>,
+    /// What to count.
+    pub counts: Counts,
+}
+
+/// Events by what became of them. Received = accepted + refused.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Counts {
+    /// Events in the record.
+    pub events_accepted: u64,
+    /// Refused events by reason.
+    pub refused: Vec<(ErrorCode, u64)>,
+    /// Refused events by the step that refused them ([`crate::STEP_NAMES`]).
+    pub refused_by_step: Vec<(&'static str, u64)>,
+    /// Events that the sender says it had to drop before it could send them, by reason. A batch that is sent again says it
+    /// again, so this may be too high, never too low.
+    pub dropped_by_sender: Vec<(DropReason, u64)>,
+    /// Why the request was refused as a whole, its events unseen.
+    pub request_refused: Option<ErrorCode>,
+}
+
+impl Asked {
+    /// Says whether to read the body, from what the look-up found.
+    ///
+    /// # Errors
+    /// The reply when project, key or permit are not there.
+    pub fn admit(&self, access: &Access) -> Result<(), Reply> {
+        self.permit(access).map_err(|refusal| self.refused(&refusal))
+    }
+
+    /// The reply to a body of more than [`Asked::body_bytes_max`].
+    #[must_use]
+    pub fn too_large(&self) -> Reply {
+        self.refused(&body::too_large(self.body_bytes_max))
+    }
+
+    /// Decides on the request. `body` is as it came from the network.
+    ///
+    /// Costs about 4 ns a byte natively (`examples/decide.rs`); copies the properties once, into the record.
+    #[must_use]
+    pub fn decide(&self, access: &Access, body: &[u8], moment: &Moment, limits: &Limits) -> Decision {
+        self.settle(access, body, moment, limits).unwrap_or_else(|refusal| {
+            let counts = Counts { request_refused: Some(refusal.code), ..Counts::default() };
+            Decision { reply: self.refused(&refusal), record: None, counts }
+        })
+    }
+
+    fn settle(&self, access: &Access, body: &[u8], moment: &Moment, limits: &Limits) -> Result<Decision, Refusal> {
+        self.permit(access)?;
+        let decoded;
+        let text = match &self.form {
+            Form::Written { written, .. } => {
+                decoded = written.event()?;
+                body::text(&decoded, false, limits.event_bytes_max, ErrorCode::InvalidEvent)?
+            }
+            Form::Single { .. } => body::text(body, self.is_gzip, self.body_bytes_max, ErrorCode::InvalidEvent)?,
+            Form::Bulk | Form::Batch => body::text(body, self.is_gzip, self.body_bytes_max, ErrorCode::InvalidBatch)?,
+        };
+        let mut sieve = Sieve::new(moment, limits);
+        let reply = match &self.form {
+            Form::Single { collection } | Form::Written { collection, .. } => {
+                let source = Source::Keen { collection: collection.as_deref().map(Cow::Borrowed) };
+                match sieve.take(forms::single(&text)?, source) {
+                    Ok(()) => self.created(),
+                    Err(refusal) => self.refused(&refusal),
+                }
+            }
+            Form::Bulk => bulk(&text, &mut sieve)?,
+            Form::Batch => batch(&text, &mut sieve)?,
+        };
+        let (events, counts) = (sieve.events, sieve.counts);
+        let record = self.record(events, moment.now, text.len())?;
+        Ok(Decision { reply, record, counts })
+    }
+
+    fn permit(&self, access: &Access) -> Result<(), Refusal> {
+        match access {
+            Access::UnknownProject => Err(Refusal::new(ErrorCode::ResourceNotFound, "there is no such project")),
+            Access::Known(record) if record.project == self.project && record.is_active => {
+                if record.may(Permit::Writes) {
+                    return Ok(());
+                }
+                Err(Refusal::new(ErrorCode::KeyNotPermitted, "this key may not write events"))
+            }
+            Access::Known(_) | Access::UnknownKey => {
+                let message = if self.key.is_some() {
+                    "the key is unknown or revoked"
+                } else {
+                    "the key is missing or malformed: send it as the Authorization header or as api_key"
+                };
+                Err(Refusal::new(ErrorCode::InvalidApiKey, message))
+            }
+        }
+    }
+
+    fn created(&self) -> Reply {
+        match &self.form {
+            Form::Written { written, .. } => written.accepted(),
+            _ => Reply::json(201, br#"{"created":true}"#.to_vec()),
+        }
+    }
+
+    fn refused(&self, refusal: &Refusal) -> Reply {
+        match &self.form {
+            Form::Written { written, .. } => written.refused(refusal),
+            _ => Reply::refusal(refusal),
+        }
+    }
+
+    /// The record of these events as one line.
+    fn record(
+        &self,
+        events: Vec<RecordEvent<'_>>,
+        now: Timestamp,
+        text_bytes: usize,
+    ) -> Result<Option<Vec<u8>>, Refusal> {
+        if events.is_empty() {
+            return Ok(None);
+        }
+        let mut bytes = Vec::with_capacity(text_bytes + (events.len() + 1) * ENVELOPE_BYTES);
+        let record = Record { v: VERSION, project: self.project.clone(), received_at: now, events };
+        serde_json::to_writer(&mut bytes, &record)
+            .map_err(|_| Refusal::new(ErrorCode::Internal, "the record could not be written"))?;
+        // Inside JSON a line break is white space (in strings it is escaped), so it may become a space.
+        for byte in &mut bytes {
+            if matches!(byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
+        Ok(Some(bytes))
+    }
+}
+
+/// Lets the good events of one request through and counts the others.
+struct Sieve<'a> {
+    limits: &'a Limits,
+    received_at: Timestamp,
+    first_id: EventId,
+    events: Vec<RecordEvent<'a>>,
+    counts: Counts,
+}
+
+impl<'a> Sieve<'a> {
+    fn new(moment: &Moment, limits: &'a Limits) -> Self {
+        let first_id = EventId::from_parts(moment.now, moment.random);
+        Self { limits, received_at: moment.now, first_id, events: Vec::new(), counts: Counts::default() }
+    }
+
+    fn take(&mut self, event: &'a RawValue, source: Source<'a>) -> Result<(), Refusal> {
+        let id = self.first_id.nth(self.counts.events_accepted);
+        match check(Draft::new(event, source, self.limits, self.received_at, id)) {
+            Ok(accepted) => {
+                self.events.push(accepted);
+                self.counts.events_accepted += 1;
+                Ok(())
+            }
+            Err((step, refusal)) => {
+                add(&mut self.counts.refused, refusal.code, 1);
+                add(&mut self.counts.refused_by_step, step, 1);
+                Err(refusal)
+            }
+        }
+    }
+}
+
+/// Keen's bulk form: per collection a list of results in the order of its events.
+fn bulk<'a>(text: &'a str, sieve: &mut Sieve<'a>) -> Result<Reply, Refusal> {
+    let collections = forms::bulk(text, sieve.limits.events_max)?;
+    let mut answer = vec![b'{'];
+    for collection in collections {
+        if answer.len() > 1 {
+            answer.push(b',');
+        }
+        answer.extend_from_slice(collection.raw_name.get().as_bytes());
+        answer.extend_from_slice(b":[");
+        for (index, event) in collection.events.into_iter().enumerate() {
+            if index > 0 {
+                answer.push(b',');
+            }
+            let result = match sieve.take(event, Source::Keen { collection: collection.name.clone() }) {
+                Ok(()) => EventResult::stored(),
+                Err(refusal) => EventResult::refused(&in_bulk(refusal)),
+            };
+            serde_json::to_writer(&mut answer, &result)
+                .map_err(|_| Refusal::new(ErrorCode::Internal, "the answer could not be written"))?;
+        }
+        answer.push(b']');
+    }
+    answer.push(b'}');
+    Ok(Reply::json(200, answer))
+}
+
+/// A refusal as a bulk answer names it. Keen's mobile clients drop an event for three names and send it again for any
+/// other, for ever; so faults that are not Keen's own take one of the three.
+fn in_bulk(refusal: Refusal) -> Refusal {
+    match refusal.code {
+        ErrorCode::EventTooLarge | ErrorCode::InvalidEvent => {
+            Refusal { code: ErrorCode::InvalidPropertyValue, ..refusal }
+        }
+        _ => refusal,
+    }
+}
+
+/// Our batch form: the answer names only the events that were refused.
+fn batch<'a>(text: &'a str, sieve: &mut Sieve<'a>) -> Result<Reply, Refusal> {
+    let batch = forms::batch(text, sieve.limits.events_max)?;
+    let skew_ms = sieve.received_at.millis().saturating_sub(batch.sent_at);
+    let mut answer = BatchAnswer::default();
+    for (index, event) in (0..).zip(batch.events) {
+        if let Err(Refusal { code, message }) = sieve.take(event, Source::Batch { skew_ms }) {
+            answer.refused.push(Refused { index, code: code.code().into(), message });
+        }
+    }
+    answer.accepted = sieve.counts.events_accepted;
+    for dropped in batch.dropped {
+        add(&mut sieve.counts.dropped_by_sender, dropped.reason, u64::from(dropped.count));
+    }
+    let body = serde_json::to_vec(&answer)
+        .map_err(|_| Refusal::new(ErrorCode::Internal, "the answer could not be written"))?;
+    Ok(Reply::json(200, body))
+}
+
+/// Adds `more` to the count of `key`.
+fn add<K: PartialEq>(counts: &mut Vec<(K, u64)>, key: K, more: u64) {
+    match counts.iter_mut().find(|(known, _)| *known == key) {
+        Some((_, count)) => *count += more,
+        None => counts.push((key, more)),
+    }
+}

@@ -1,0 +1,202 @@
+//! Takes a body apart into events without looking into them.
+//!
+//! Apart because of one promise: a bad event never fails the others. So a body is only split here, each event staying
+//! the bytes that came (`RawValue`, which nesting can't exhaust); what an event must keep is decided later, for each
+//! alone. Only a body that is not JSON, or has not the form's shape, is refused as a whole.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use protocol::batch::Dropped;
+use protocol::{ErrorCode, Refusal};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// One collection of Keen's bulk form: its name as it was written, and its events.
+#[derive(Debug)]
+pub(crate) struct Collection<'a> {
+    /// The name as JSON text, to be repeated in the answer exactly.
+    pub raw_name: &'a RawValue,
+    /// The name; none when it holds half of a surrogate pair.
+    pub name: Option<Cow<'a, str>>,
+    /// Its events in order.
+    pub events: Vec<&'a RawValue>,
+}
+
+/// The one event of a body.
+pub(crate) fn single(text: &str) -> Result<&RawValue, Refusal> {
+    serde_json::from_str(text).map_err(|error| not_json(ErrorCode::InvalidEvent, text, &error))
+}
+
+/// Keen's bulk form: an object of lists of events.
+pub(crate) fn bulk(text: &str, events_max: usize) -> Result<Vec<Collection<'_>>, Refusal> {
+    let mut room = Room { left: events_max, is_exceeded: false };
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let collections =
+        Bulk(&mut room).deserialize(&mut reader).and_then(|collections| reader.end().map(|()| collections));
+    let collections = collections.map_err(|error| malformed(&room, events_max, text, &error))?;
+    let mut names: Vec<&str> =
+        collections.iter().map(|one| one.name.as_deref().unwrap_or_else(|| one.raw_name.get())).collect();
+    names.sort_unstable();
+    if names.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
+        // The answer is read by the collection's name, so a repeated one has no answer.
+        return Err(Refusal::new(ErrorCode::InvalidBatch, "a collection is named twice"));
+    }
+    Ok(collections)
+}
+
+/// Our own batch form, its events not yet looked into.
+#[derive(Debug)]
+pub(crate) struct Batch<'a> {
+    /// When it was sent, by the sender's clock.
+    pub sent_at: i64,
+    /// The events in order.
+    pub events: Vec<&'a RawValue>,
+    /// What the sender dropped.
+    pub dropped: Vec<Dropped>,
+}
+
+/// Our own form: see [`protocol::batch::Batch`].
+pub(crate) fn batch(text: &str, events_max: usize) -> Result<Batch<'_>, Refusal> {
+    #[derive(Deserialize)]
+    struct Shape<'a> {
+        sent_at: i64,
+        #[serde(borrow)]
+        events: &'a RawValue,
+        #[serde(default)]
+        dropped: Vec<Dropped>,
+    }
+    let shape: Shape<'_> =
+        serde_json::from_str(text).map_err(|error| not_json(ErrorCode::InvalidBatch, text, &error))?;
+    let mut room = Room { left: events_max, is_exceeded: false };
+    let list = shape.events.get();
+    let events = List(&mut room).deserialize(&mut serde_json::Deserializer::from_str(list));
+    let events = events.map_err(|error| malformed(&room, events_max, list, &error))?;
+    Ok(Batch { sent_at: shape.sent_at, events, dropped: shape.dropped })
+}
+
+/// The members of an object in order, names decoded; none when the text is not an object or a name does not decode.
+pub(crate) fn members(text: &str) -> Option<Vec<(Cow<'_, str>, &RawValue)>> {
+    struct Members;
+    impl<'de> Visitor<'de> for Members {
+        type Value = Vec<(&'de RawValue, &'de RawValue)>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut members = Vec::new();
+            while let Some(member) = map.next_entry()? {
+                members.push(member);
+            }
+            Ok(members)
+        }
+    }
+    let members = serde::Deserializer::deserialize_map(&mut serde_json::Deserializer::from_str(text), Members).ok()?;
+    members.into_iter().map(|(name, value)| Some((string(name)?, value))).collect()
+}
+
+/// The string that a JSON text writes; none when it is no string or holds half of a surrogate pair.
+pub(crate) fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        return serde_json::from_str(raw.get()).ok().map(Cow::Owned);
+    }
+    Some(Cow::Borrowed(inner))
+}
+
+/// How many more entries one request may hold; a counter across nested lists.
+struct Room {
+    left: usize,
+    is_exceeded: bool,
+}
+
+impl Room {
+    fn take<E: Error>(&mut self) -> Result<(), E> {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => {
+                self.is_exceeded = true;
+                Err(E::custom("too many events"))
+            }
+        }
+    }
+}
+
+struct Bulk<'r>(&'r mut Room);
+
+impl<'de> DeserializeSeed<'de> for Bulk<'_> {
+    type Value = Vec<Collection<'de>>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Bulk<'_> {
+    type Value = Vec<Collection<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of lists of events")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut collections = Vec::new();
+        while let Some(raw_name) = map.next_key::<&'de RawValue>()? {
+            // An empty list takes memory for its answer too, so each list counts as one more event.
+            self.0.take()?;
+            let events: Vec<_> = map.next_value_seed(List(self.0))?;
+            if !events.is_empty() {
+                self.0.left += 1;
+            }
+            collections.push(Collection { raw_name, name: string(raw_name), events });
+        }
+        Ok(collections)
+    }
+}
+
+struct List<'r>(&'r mut Room);
+
+impl<'de> DeserializeSeed<'de> for List<'_> {
+    type Value = Vec<&'de RawValue>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for List<'_> {
+    type Value = Vec<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of events")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut events = Vec::new();
+        while let Some(event) = seq.next_element()? {
+            self.0.take()?;
+            events.push(event);
+        }
+        Ok(events)
+    }
+}
+
+fn malformed(room: &Room, events_max: usize, text: &str, error: &serde_json::Error) -> Refusal {
+    if room.is_exceeded {
+        return Refusal::new(ErrorCode::EventTooLarge, format!("more events than the limit of {events_max} a request"));
+    }
+    not_json(ErrorCode::InvalidBatch, text, error)
+}
+
+fn not_json(code: ErrorCode, text: &str, error: &serde_json::Error) -> Refusal {
+    if text.trim_ascii().is_empty() {
+        return Refusal::new(code, "body is empty");
+    }
+    // The parser's own words name the place; those about shape name what was expected.
+    let what = if error.is_data() { "body has another form" } else { "body is not JSON" };
+    Refusal::new(code, format!("{what}: {error}"))
+}

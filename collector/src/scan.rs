@@ -1,0 +1,348 @@
+//! Walks the JSON of one event and holds it to the rules for JSON: depth, names, strings, numbers.
+//!
+//! The text is known to be well-formed JSON (it was split off by a parser), so this is one pass over its bytes that
+//! copies nothing; strings with escapes and unusual numbers are handed to serde_json, so that what passes here is what
+//! the processor can read. It must not know what the properties mean.
+//!
+//! The written rules, the same on server and edge:
+//!
+//! | in an event | answer |
+//! |---|---|
+//! | a name twice in one object, in whatever spelling | `InvalidPropertyNameError` |
+//! | NUL, or half of a surrogate pair, in a string or name | `InvalidPropertyValueError` |
+//! | a whole number that fits 64 bits with sign | kept exact |
+//! | a larger whole number | kept if a double prints it the same digits (as JavaScript does), else `InvalidPropertyValueError` |
+//! | any other number | must be a finite double |
+//! | `__proto__` | a plain name |
+
+use std::borrow::Cow;
+
+use protocol::event::check_property_name;
+use protocol::limits::Limits;
+use protocol::{ErrorCode, Refusal};
+
+/// No configuration allows deeper events: the processor's parser stops at 128.
+const DEPTH_MAX: usize = 100;
+/// Whole numbers of this many characters always fit 64 bits.
+const SHORT_INTEGER_CHARS: usize = 18;
+/// Decimal numbers of this many characters, without exponent, always are finite doubles.
+const SHORT_DECIMAL_CHARS: usize = 300;
+
+/// Checks an event and finds its root property `keen`, as JSON text.
+pub(crate) fn scan<'a>(event: &'a str, limits: &Limits) -> Result<Option<&'a str>, Refusal> {
+    let mut scan = Scan { text: event, at: 0, limits, names: Vec::new(), names_seen: 0, keen: None };
+    scan.value(0)?;
+    Ok(scan.keen)
+}
+
+struct Scan<'a, 'l> {
+    text: &'a str,
+    at: usize,
+    limits: &'l Limits,
+    /// Names of the open objects; each object's are at the end while it is open, and are taken off when it closes.
+    names: Vec<Cow<'a, str>>,
+    names_seen: usize,
+    keen: Option<&'a str>,
+}
+
+impl<'a> Scan<'a, '_> {
+    /// One value, inside `depth` levels of objects and lists.
+    fn value(&mut self, depth: usize) -> Result<(), Refusal> {
+        self.skip_space();
+        match self.peek() {
+            Some(b'{') => self.object(depth + 1),
+            Some(b'[') => self.list(depth + 1),
+            Some(b'"') => {
+                let text = self.string()?;
+                self.check_length(&text)
+            }
+            _ => {
+                let word = self.word();
+                if matches!(word, "true" | "false" | "null") { Ok(()) } else { check_number(word) }
+            }
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Result<(), Refusal> {
+        self.enter(depth)?;
+        if self.takes(b'}') {
+            return Ok(());
+        }
+        let first = self.names.len();
+        loop {
+            self.skip_space();
+            let name = self.string()?;
+            self.check_name(&name)?;
+            let is_keen = depth == 1 && name == "keen";
+            self.names.push(name);
+            if !self.takes(b':') {
+                return Err(broken());
+            }
+            self.skip_space();
+            let start = self.at;
+            self.value(depth)?;
+            if is_keen {
+                self.keen = self.text.get(start..self.at);
+            }
+            if !self.takes(b',') {
+                break;
+            }
+        }
+        self.check_unique(first)?;
+        if self.takes(b'}') { Ok(()) } else { Err(broken()) }
+    }
+
+    fn list(&mut self, depth: usize) -> Result<(), Refusal> {
+        self.enter(depth)?;
+        if self.takes(b']') {
+            return Ok(());
+        }
+        loop {
+            self.value(depth)?;
+            if !self.takes(b',') {
+                break;
+            }
+        }
+        if self.takes(b']') { Ok(()) } else { Err(broken()) }
+    }
+
+    /// Steps over the bracket that opens the level `depth`.
+    fn enter(&mut self, depth: usize) -> Result<(), Refusal> {
+        let limit = self.limits.depth_max.min(DEPTH_MAX);
+        if depth > limit {
+            return Err(value_refusal(format!("event is nested deeper than the limit of {limit} levels")));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// A string or name, decoded; copied only when it has escapes.
+    fn string(&mut self) -> Result<Cow<'a, str>, Refusal> {
+        let start = self.at;
+        let mut end = start + 1;
+        let mut is_escaped = false;
+        loop {
+            let rest = self.text.as_bytes().get(end..).ok_or_else(broken)?;
+            let found = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')).ok_or_else(broken)?;
+            end += found;
+            if rest.get(found) == Some(&b'"') {
+                break;
+            }
+            is_escaped = true;
+            end += 2;
+        }
+        self.at = end + 1;
+        if !is_escaped {
+            return self.text.get(start + 1..end).map(Cow::Borrowed).ok_or_else(broken);
+        }
+        let quoted = self.text.get(start..self.at).ok_or_else(broken)?;
+        let decoded: String =
+            serde_json::from_str(quoted).map_err(|_| value_refusal("a string holds half of a surrogate pair"))?;
+        if decoded.contains('\0') {
+            return Err(value_refusal("a string holds NUL"));
+        }
+        Ok(Cow::Owned(decoded))
+    }
+
+    /// A number or literal: everything up to the next separator.
+    fn word(&mut self) -> &'a str {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let is_end = |byte: u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
+        let length = rest.bytes().position(is_end).unwrap_or(rest.len());
+        self.at += length;
+        rest.get(..length).unwrap_or_default()
+    }
+
+    fn check_length(&self, text: &str) -> Result<(), Refusal> {
+        let limit = self.limits.string_chars_max;
+        if text.len() > limit && text.chars().count() > limit {
+            return Err(value_refusal(format!("a string is longer than the limit of {limit} characters")));
+        }
+        Ok(())
+    }
+
+    fn check_name(&mut self, name: &str) -> Result<(), Refusal> {
+        self.names_seen += 1;
+        if self.names_seen > self.limits.names_max {
+            return Err(name_refusal(format!("event has more names than the limit of {}", self.limits.names_max)));
+        }
+        check_property_name(name).map_err(|error| name_refusal(error.to_string()))
+    }
+
+    /// Closes the object whose names begin at `first`.
+    fn check_unique(&mut self, first: usize) -> Result<(), Refusal> {
+        let names = self.names.get_mut(first..).unwrap_or_default();
+        names.sort_unstable();
+        if let Some([name, _]) = names.windows(2).find(|pair| matches!(pair, [a, b] if a == b)) {
+            return Err(name_refusal(format!("property {name:?} is named twice")));
+        }
+        self.names.truncate(first);
+        Ok(())
+    }
+
+    fn skip_space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+            self.at += 1;
+        }
+    }
+
+    /// Steps over `byte` if it is next after white space.
+    fn takes(&mut self, byte: u8) -> bool {
+        self.skip_space();
+        let is_next = self.peek() == Some(byte);
+        self.at += usize::from(is_next);
+        is_next
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+}
+
+fn check_number(text: &str) -> Result<(), Refusal> {
+    let is_decimal = text.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'));
+    let fits = if is_decimal {
+        let has_exponent = text.bytes().any(|byte| matches!(byte, b'e' | b'E'));
+        (!has_exponent && text.len() <= SHORT_DECIMAL_CHARS) || double(text).is_some()
+    } else {
+        text.len() <= SHORT_INTEGER_CHARS
+            || text.parse::<i64>().is_ok()
+            || double(text).is_some_and(|value| value.to_string() == text)
+    };
+    if fits { Ok(()) } else { Err(value_refusal("a number fits neither 64 bits nor a double as it is written")) }
+}
+
+/// The double that the processor will read.
+fn double(text: &str) -> Option<f64> {
+    serde_json::from_str::<f64>(text).ok().filter(|value| value.is_finite())
+}
+
+fn value_refusal(message: impl Into<String>) -> Refusal {
+    Refusal::new(ErrorCode::InvalidPropertyValue, message)
+}
+
+fn name_refusal(message: impl Into<String>) -> Refusal {
+    Refusal::new(ErrorCode::InvalidPropertyName, message)
+}
+
+/// Not reached for text that a JSON parser took.
+fn broken() -> Refusal {
+    Refusal::new(ErrorCode::InvalidEvent, "event is not JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[track_caller]
+    fn check(event: &str, expected: Option<ErrorCode>) {
+        let limits = Limits { depth_max: 4, names_max: 6, string_chars_max: 8, ..Limits::default() };
+        assert_eq!(scan(event, &limits).err().map(|refusal| refusal.code), expected, "{event}");
+    }
+
+    #[test]
+    fn the_rules_for_json_hold() {
+        use ErrorCode::{InvalidPropertyName as Name, InvalidPropertyValue as Value};
+        for (event, expected) in [
+            ("{}", None),
+            (" { } ", None),
+            (r#"{"a":1,"b":[1,{"c":null}],"d":{"a":true}}"#, None),
+            (r#"{"a":{"b":{"c":{}}}}"#, None),
+            (r#"{"a":{"b":{"c":{"d":{}}}}}"#, Some(Value)),
+            (r#"{"a":[[[[]]]]}"#, Some(Value)),
+            (r#"{"a":1,"a":2}"#, Some(Name)),
+            (r#"{"a":1,"\u0061":2}"#, Some(Name)),
+            (r#"{"a":{"b":1},"b":{"b":1}}"#, None),
+            (r#"{"x":[{"b":1},{"b":1,"b":2}]}"#, Some(Name)),
+            (r#"{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1}"#, None),
+            (r#"{"a":1,"b":1,"c":1,"d":1,"e":1,"f":[{"g":1}]}"#, Some(Name)),
+            (r#"{"a.b":1}"#, Some(Name)),
+            (r#"{"$a":1}"#, Some(Name)),
+            (r#"{"":1}"#, Some(Name)),
+            (r#"{"__proto__":1}"#, None),
+            (r#"{"a":"12345678"}"#, None),
+            (r#"{"a":"üüüüüüüü"}"#, None),
+            (r#"{"a":"123456789"}"#, Some(Value)),
+            (r#"{"a":"\u0031\u0031\u0031"}"#, None),
+            (r#"{"a":"\"\\\n"}"#, None),
+            (r#"{"a":"\u0000"}"#, Some(Value)),
+            (r#"{"a\u0000":1}"#, Some(Value)),
+            (r#"{"a":"\ud83d\ude00"}"#, None),
+            (r#"{"a":"\ud83d"}"#, Some(Value)),
+            (r#"{"a":"\ude00\ud83d"}"#, Some(Value)),
+            (r#"{"\ud83d":1}"#, Some(Value)),
+        ] {
+            check(event, expected);
+        }
+    }
+
+    #[test]
+    fn numbers_are_kept_exact_or_refused() {
+        for (number, fits) in [
+            ("0", true),
+            ("-0", true),
+            ("1.5", true),
+            ("9007199254740993", true),
+            ("9223372036854775807", true),
+            ("-9223372036854775808", true),
+            ("9223372036854775808", false), // a double prints ...775807 or ...776000, not this
+            ("18446744073709551615", false),
+            ("18446744073709552000", true), // what JavaScript prints for 2^64
+            ("100000000000000000000", true),
+            ("100000000000000000001", false),
+            ("1e308", true),
+            ("1e309", false),
+            ("-1E+400", false),
+            ("1e-400", true), // rounds to 0, as everywhere
+            (&format!("0.{}", "1".repeat(400)), true),
+            (&format!("{}.0", "9".repeat(400)), false),
+            (&"9".repeat(400), false),
+        ] {
+            check(&format!("{{\"a\":{number}}}"), (!fits).then_some(ErrorCode::InvalidPropertyValue));
+        }
+    }
+
+    #[test]
+    fn only_the_root_property_keen_is_found() {
+        for (event, keen) in [
+            (r#"{"keen":{"timestamp":"x"} ,"a":1}"#, Some(r#"{"timestamp":"x"}"#)),
+            (r#"{"k\u0065en": 7}"#, Some("7")),
+            (r#"{"a":{"keen":1}}"#, None),
+            (r#"{"a":[{"keen":1}]}"#, None),
+        ] {
+            assert_eq!(scan(event, &Limits::default()), Ok(keen), "{event}");
+        }
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        use serde_json::Value;
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            (-1e300..1e300_f64).prop_map(Value::from),
+            "[^\0]{0,12}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(6, 64, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::btree_map("[^\0.$]{1,6}", inner, 0..6)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_serde_json_prints_passes(value in json(), is_pretty in any::<bool>()) {
+            let text = if is_pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
+            prop_assert_eq!(scan(&text.unwrap(), &Limits::default()).err(), None);
+        }
+
+        #[test]
+        fn text_that_is_not_json_does_no_harm(text in "[\\[\\]{}:,\"\\\\a1 .eu-]{0,40}") {
+            let _ = scan(&text, &Limits::default());
+        }
+    }
+}
