@@ -1,0 +1,195 @@
+//! `rivulet project` and `rivulet key`: work on the data folder itself, whether a server runs on it or not.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Subcommand, ValueEnum};
+use protocol::query::Filter;
+use protocol::{KeyKind, ProjectId};
+
+use super::print;
+use crate::config::Config;
+use crate::http::now;
+use crate::metadata::Metadata;
+
+/// `rivulet project …`.
+#[derive(Debug, Subcommand)]
+pub enum ProjectCommand {
+    /// Make a project and print its id and keys; the keys are shown this once.
+    Create {
+        /// What it is called.
+        name: String,
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// List the projects.
+    List {
+        #[command(flatten)]
+        folder: Folder,
+    },
+}
+
+/// `rivulet key …`.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key and print it; it is shown this once.
+    Create {
+        /// The project it opens.
+        #[arg(long)]
+        project: ProjectId,
+        /// What it may do.
+        #[arg(long, value_enum)]
+        kind: Kind,
+        /// What it is called in lists.
+        #[arg(long, default_value = "")]
+        name: String,
+        /// A filter forced into every query it asks, as JSON; may be repeated. For read keys.
+        #[arg(long = "filter", value_name = "JSON")]
+        filters: Vec<String>,
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// List a project's keys; never the keys themselves.
+    List {
+        /// The project.
+        #[arg(long)]
+        project: ProjectId,
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Revoke a key; a running server refuses it from the next request on.
+    Revoke {
+        /// The beginning of the key's hash as the list shows it, or the key itself.
+        key: String,
+        /// The project.
+        #[arg(long)]
+        project: ProjectId,
+        #[command(flatten)]
+        folder: Folder,
+    },
+}
+
+/// Which data folder.
+#[derive(Debug, Args)]
+pub struct Folder {
+    /// The server's data folder [default: data].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Kinds that can be made; every project has its one master key from the start.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Kind {
+    /// Appends events.
+    Write,
+    /// Asks queries.
+    Read,
+}
+
+/// Digits of a hash that lists show and revocations need at least.
+const HASH_DIGITS: usize = 12;
+
+impl Folder {
+    fn open(&self) -> anyhow::Result<Metadata> {
+        let data = match &self.data {
+            Some(data) => data.clone(),
+            None => Config::read(None, std::env::vars())?.data,
+        };
+        std::fs::create_dir_all(&data).with_context(|| format!("can't make the data folder {}", data.display()))?;
+        Ok(Metadata::open(&data)?)
+    }
+}
+
+/// Does what `command` asks.
+pub(super) fn project(command: &ProjectCommand) -> anyhow::Result<()> {
+    match command {
+        ProjectCommand::Create { name, folder } => {
+            let made = folder.open()?.create_project(name, now().millis())?;
+            let fields = [
+                ("project_id", made.id.as_str()),
+                ("master_key", made.master.reveal()),
+                ("read_key", made.read.reveal()),
+                ("write_key", made.write.reveal()),
+            ];
+            print_fields(&fields, folder.json)
+        }
+        ProjectCommand::List { folder } => {
+            let projects = folder.open()?.projects()?;
+            if folder.json {
+                let list: Vec<_> =
+                    projects.iter().map(|(id, name)| serde_json::json!({ "project_id": id, "name": name })).collect();
+                return print(&format!("{}\n", serde_json::Value::from(list)));
+            }
+            projects.iter().try_for_each(|(id, name)| print(&format!("{id}  {name}\n")))
+        }
+    }
+}
+
+/// Does what `command` asks.
+pub(super) fn key(command: &KeyCommand) -> anyhow::Result<()> {
+    match command {
+        KeyCommand::Create { project, kind, name, filters, folder } => {
+            let filters = filters
+                .iter()
+                .map(|text| serde_json::from_str(text).with_context(|| format!("not a filter: {text}")))
+                .collect::<anyhow::Result<Vec<Filter>>>()?;
+            let kind = match kind {
+                Kind::Write if !filters.is_empty() => {
+                    anyhow::bail!("a write key asks no queries, so it takes no --filter")
+                }
+                Kind::Write => KeyKind::Write,
+                Kind::Read => KeyKind::Read,
+            };
+            let metadata = folder.open()?;
+            ensure_project(&metadata, project)?;
+            let made = metadata.create_key(project, kind, name, filters, now().millis())?;
+            print_fields(&[("key", made.reveal()), ("hash", &made.hash().to_hex())], folder.json)
+        }
+        KeyCommand::List { project, folder } => {
+            let metadata = folder.open()?;
+            ensure_project(&metadata, project)?;
+            for key in metadata.keys(project)? {
+                let kind = format!("{:?}", key.record.kind).to_lowercase();
+                let state = if key.record.is_active { "active" } else { "revoked" };
+                let hash = key.hash.get(..HASH_DIGITS).unwrap_or_default();
+                print(&if folder.json {
+                    let line = serde_json::json!({ "hash": key.hash, "name": key.name, "last4": key.last4, "record": key.record });
+                    format!("{line}\n")
+                } else {
+                    format!("{hash}  {kind:<6}  …{}  {state:<7}  {}\n", key.last4, key.name)
+                })?;
+            }
+            Ok(())
+        }
+        KeyCommand::Revoke { key, project, folder } => revoke(&folder.open()?, project, key, folder.json),
+    }
+}
+
+fn revoke(metadata: &Metadata, project: &ProjectId, key: &str, json: bool) -> anyhow::Result<()> {
+    let hash = key.parse::<protocol::Key>().map_or_else(|_| key.to_lowercase(), |key| key.hash().to_hex());
+    anyhow::ensure!(hash.len() >= HASH_DIGITS, "give at least {HASH_DIGITS} digits of the hash");
+    let found: Vec<_> = metadata.keys(project)?.into_iter().filter(|known| known.hash.starts_with(&hash)).collect();
+    let [found] = found.as_slice() else {
+        anyhow::bail!("{} keys of this project have a hash that begins so", found.len());
+    };
+    anyhow::ensure!(metadata.revoke(project, &found.hash)?, "the key went away meanwhile");
+    print_fields(&[("revoked", &found.hash)], json)
+}
+
+fn ensure_project(metadata: &Metadata, project: &ProjectId) -> anyhow::Result<()> {
+    let known = metadata.projects()?.iter().any(|(id, _)| id == project.as_str());
+    anyhow::ensure!(known, "there is no project {project} in this folder");
+    Ok(())
+}
+
+fn print_fields(fields: &[(&str, &str)], json: bool) -> anyhow::Result<()> {
+    if json {
+        let object: serde_json::Map<_, _> =
+            fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
+        return print(&format!("{}\n", serde_json::Value::Object(object)));
+    }
+    fields.iter().try_for_each(|(name, value)| print(&format!("{name:<12}{value}\n")))
+}

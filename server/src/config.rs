@@ -1,0 +1,221 @@
+//! Configuration: one TOML file, `RIVULET_…` variables over it, flags over both.
+//!
+//! It is read once, by `main`, and handed down as values. Defaults run on a laptop without a file. A name that is not
+//! known is an error, so that a misspelt setting can't be ignored. `docs/reference/configuration.md` lists every
+//! field.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use protocol::limits::{Limits, QueryLimits};
+use serde::Deserialize;
+
+/// Begins the name of every variable that changes a setting.
+const VARIABLE_PREFIX: &str = "RIVULET_";
+
+/// Everything `rivulet serve` can be told.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Folder of the log, the segments and the metadata. Made when missing.
+    pub data: PathBuf,
+    /// Address and port. Change it to listen beyond this machine.
+    pub listen: SocketAddr,
+    /// What this process does.
+    pub roles: Vec<Role>,
+    /// Folder of static files served beside the API; none by default.
+    pub web: Option<PathBuf>,
+    /// The log.
+    pub queue: queue::Options,
+    /// The columns.
+    pub store: store::Options,
+    /// What one request may hold.
+    pub limits: Limits,
+    /// What one query may cost.
+    pub query: QuerySettings,
+    /// How long requests may take.
+    pub http: HttpSettings,
+    /// What the edge needs to hand batches over.
+    pub edge: EdgeSettings,
+}
+
+/// What a process does. All of them by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Takes events and puts them in the log.
+    Collect,
+    /// Turns the log into columns.
+    Process,
+    /// Answers queries.
+    Query,
+}
+
+/// Limits and sharing of queries.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuerySettings {
+    /// Queries that run at once; further ones wait. Never on the threads that take events.
+    pub running_max: usize,
+    /// Queries that wait; one more is answered 503 with `Retry-After`.
+    pub waiting_max: usize,
+    /// What one query may cost.
+    pub limits: QueryLimits,
+}
+
+/// How long a request may take and how many there may be.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpSettings {
+    /// Milliseconds for a whole body to arrive.
+    pub body_ms_max: u64,
+    /// Milliseconds that running requests get when the server is told to stop.
+    pub drain_ms: u64,
+}
+
+/// The signed route that a Cloudflare worker appends through.
+#[derive(Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct EdgeSettings {
+    /// Secrets of which one must have signed an append; two while one is being replaced. Empty: the route is closed.
+    pub append_secrets: Vec<String>,
+}
+
+impl std::fmt::Debug for EdgeSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "EdgeSettings {{ append_secrets: {} of them }}", self.append_secrets.len())
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("data"),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            roles: vec![Role::Collect, Role::Process, Role::Query],
+            web: None,
+            queue: queue::Options::default(),
+            store: store::Options::default(),
+            limits: Limits::default(),
+            query: QuerySettings::default(),
+            http: HttpSettings::default(),
+            edge: EdgeSettings::default(),
+        }
+    }
+}
+
+impl Default for QuerySettings {
+    fn default() -> Self {
+        Self { running_max: 2, waiting_max: 64, limits: QueryLimits::default() }
+    }
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self { body_ms_max: 30_000, drain_ms: 10_000 }
+    }
+}
+
+impl Config {
+    /// Reads `file`, if one is named, and lays the variables over it.
+    ///
+    /// `RIVULET_LISTEN` sets `listen`; `RIVULET_QUEUE_LINGER_MS` sets `linger_ms` of `[queue]`. Values are read as
+    /// TOML, and as plain text where that fails.
+    ///
+    /// # Errors
+    /// When the file can't be read, or a name or value is not allowed; the message says which.
+    pub fn read(file: Option<&Path>, variables: impl Iterator<Item = (String, String)>) -> anyhow::Result<Self> {
+        let mut table = match file {
+            Some(file) => std::fs::read_to_string(file)
+                .with_context(|| format!("can't read the configuration {}", file.display()))?
+                .parse::<toml::Table>()
+                .with_context(|| format!("{} is not TOML", file.display()))?,
+            None => toml::Table::new(),
+        };
+        for (name, value) in variables {
+            if let Some(path) = name.strip_prefix(VARIABLE_PREFIX) {
+                set(&mut table, &path.to_lowercase(), &value);
+            }
+        }
+        table.try_into().context("the configuration is not valid")
+    }
+}
+
+/// Sections whose fields a variable can name, the longest first.
+const SECTIONS: &[&[&str]] =
+    &[&["query", "limits"], &["queue"], &["store"], &["limits"], &["query"], &["http"], &["edge"]];
+/// Fields outside every section. Other variables with our prefix (keys for the command line, paths for tests) are not
+/// settings and are left alone.
+const FIELDS: &[&str] = &["data", "listen", "roles", "web"];
+
+/// Sets the field that `name` (lower case, without prefix) means.
+fn set(table: &mut toml::Table, name: &str, value: &str) {
+    let mut path: Vec<&str> = Vec::new();
+    for section in SECTIONS {
+        if let Some(field) = name.strip_prefix(&section.join("_")).and_then(|rest| rest.strip_prefix('_')) {
+            path.extend(*section);
+            path.push(field);
+            break;
+        }
+    }
+    if path.is_empty() && FIELDS.contains(&name) {
+        path.push(name);
+    }
+    let Some((field, sections)) = path.split_last() else { return };
+    let mut at = table;
+    for section in sections {
+        let next = at.entry(*section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        let toml::Value::Table(next) = next else { return };
+        at = next;
+    }
+    let parsed = format!("v = {value}").parse::<toml::Table>().ok().and_then(|mut parsed| parsed.remove("v"));
+    at.insert((*field).to_owned(), parsed.unwrap_or_else(|| toml::Value::String(value.to_owned())));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> anyhow::Result<Config> {
+        Config::read(None, variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    }
+
+    #[test]
+    fn variables_set_fields_of_sections() {
+        let config = read(&[
+            ("RIVULET_LISTEN", "127.0.0.1:9"),
+            ("RIVULET_QUERY_RUNNING_MAX", "7"),
+            ("RIVULET_QUERY_LIMITS_GROUPS_MAX", "8"),
+            ("RIVULET_LIMITS_DEPTH_MAX", "9"),
+            ("RIVULET_EDGE_APPEND_SECRETS", "[\"a\", \"b\"]"),
+            ("RIVULET_WRITE_KEY", "not a setting"),
+            ("HOME", "/"),
+        ])
+        .unwrap();
+        assert_eq!(config.listen.port(), 9);
+        assert_eq!(config.query.running_max, 7);
+        assert_eq!(config.query.limits.groups_max, 8);
+        assert_eq!(config.limits.depth_max, 9);
+        assert_eq!(config.edge.append_secrets, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_name_that_is_not_known_is_an_error_that_says_so() {
+        let error = read(&[("RIVULET_QUERY_RUNNING", "7")]).unwrap_err();
+        assert!(format!("{error:#}").contains("running"), "{error:#}");
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let config = read(&[("RIVULET_EDGE_APPEND_SECRETS", "[\"hush-hush\"]")]).unwrap();
+        assert!(!format!("{config:?}").contains("hush"));
+    }
+
+    #[test]
+    fn the_documented_sample_is_valid_and_shows_the_defaults() {
+        let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/rivulet.toml");
+        let config = Config::read(Some(Path::new(sample)), std::iter::empty()).unwrap();
+        assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+    }
+}

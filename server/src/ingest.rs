@@ -1,0 +1,84 @@
+//! An event's way in: request, look-up, decision, log, reply.
+//!
+//! What is accepted is decided by crate `collector`; this file only fetches what the decision needs and keeps the one
+//! promise that a pure core can't: the reply leaves after the log has synced the record. If the caller hangs up
+//! meanwhile the record stays, and the caller's repeat is recognised by its event ids.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::http::request::Parts;
+use axum::response::Response;
+use collector::{Head, Headers, Moment, Reply, Routed};
+use protocol::{ErrorCode, Refusal};
+use queue::AppendError;
+
+use crate::http::{BodyError, RETRY_AFTER_S, Server, discard, fault, now, read_body, refuse, respond};
+use crate::metadata;
+use crate::telemetry::{ByCode, ByReason};
+
+/// Answers every request under `/3.0` that is not a query.
+pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let value = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let head = Head { method: parts.method.as_str(), target, headers: Headers::read(value) };
+
+    let asked = match collector::route(&head, &server.config.limits) {
+        Routed::Reply(reply) => return respond_unread(reply, &parts, body).await,
+        Routed::Ask(asked) => asked,
+    };
+    let Some(log) = &server.log else {
+        return refuse(&Refusal::new(ErrorCode::ResourceNotFound, "this process does not collect"));
+    };
+    let access = match server.metadata.access(&asked.project, asked.key.as_ref()) {
+        Ok(access) => access,
+        Err(error) => return fault("the look-up of the key", &error),
+    };
+    // A caller without a right to write has no right to make us read a body either.
+    if let Err(reply) = asked.admit(&access) {
+        return respond_unread(reply, &parts, body).await;
+    }
+    let body = match read_body(body, asked.body_bytes_max, &server.config).await {
+        Ok(body) => body,
+        Err(BodyError::TooLarge) => return respond(asked.too_large()),
+        Err(BodyError::Broken) => return refuse(&BodyError::Broken.refusal(asked.body_bytes_max)),
+    };
+    let random = match metadata::random() {
+        Ok(random) => random,
+        Err(error) => return fault("the source of random bytes", &error),
+    };
+
+    let moment = Moment { now: now(), random };
+    let decision = asked.decide(&access, &body, &moment, &server.config.limits);
+    let whole = decision.counts.request_refused.map(|code| (code, 1));
+    for (code, events) in decision.counts.refused.iter().copied().chain(whole) {
+        server.telemetry.refused.get_or_create(&ByCode(code)).inc_by(events);
+    }
+    for (reason, events) in &decision.counts.dropped_by_sender {
+        server.telemetry.dropped.get_or_create(&ByReason(*reason)).inc_by(*events);
+    }
+    if let Some(record) = decision.record {
+        if let Err(error) = log.append(vec![record]).await {
+            tracing::warn!(project = %asked.project, %error, "events not made durable");
+            server.telemetry.unavailable.inc_by(decision.counts.events_accepted);
+            return match error {
+                // Only with limits that an operator has set apart: sending it again would not help.
+                AppendError::TooLarge { .. } => respond(asked.too_large()),
+                _ => respond(Reply::unavailable(RETRY_AFTER_S)),
+            };
+        }
+        server.telemetry.accepted.inc_by(decision.counts.events_accepted);
+    }
+    respond(decision.reply)
+}
+
+/// Replies to a request whose body nobody wants. A caller that waits for `100 Continue` has not sent it and is spared.
+async fn respond_unread(reply: Reply, parts: &Parts, body: Body) -> Response {
+    if !parts.headers.contains_key(header::EXPECT) {
+        discard(body).await;
+    }
+    respond(reply)
+}

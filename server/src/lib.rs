@@ -1,0 +1,19 @@
+//! The one binary `rivulet`: joins collector, log, processor, store and query into a server, and is its command line.
+//!
+//! Everything here is a shell: it moves bytes, keeps time and holds the parts together. What is accepted, what counts
+//! once and what an answer means is decided by the pure crates. An event can be followed through `ingest.rs`,
+//! `process.rs` and `query.rs`.
+
+pub mod append;
+pub mod chart;
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod ingest;
+pub mod metadata;
+pub mod process;
+pub mod query;
+pub mod serve;
+pub mod share;
+pub mod telemetry;
+pub mod upkeep;

@@ -1,0 +1,177 @@
+//! Starts the parts in order, serves until told to stop, and stops them in the reverse order.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use protocol::Offset;
+use queue::{Log, RealDisk};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::config::{Config, Role};
+use crate::http::{Server, router};
+use crate::metadata::Metadata;
+use crate::process::Process;
+use crate::telemetry::Telemetry;
+
+/// How often the processing thread is looked after.
+const WATCH_EVERY: Duration = Duration::from_millis(500);
+
+/// Opens a log and says what recovery found. It gives out no offset below `floor`, which a reader of it has passed.
+///
+/// # Errors
+/// When the folder can't be used, as when another process holds it.
+pub fn open_log(dir: &Path, options: &queue::Options, floor: Offset) -> anyhow::Result<Log> {
+    let (log, recovery) = Log::open_at_least(Arc::new(RealDisk), dir, options.clone(), floor)
+        .with_context(|| format!("can't open the log in {}", dir.display()))?;
+    tracing::info!(dir = %dir.display(), ?recovery, "log open");
+    Ok(log)
+}
+
+/// A server that listens. Dropping it does not stop it; [`Running::stop`] does.
+pub struct Running {
+    /// Where it listens; the port is the real one when 0 was asked for.
+    pub address: std::net::SocketAddr,
+    stopping: Arc<AtomicBool>,
+    shutdown: tokio::sync::watch::Sender<bool>,
+    serving: tokio::task::JoinHandle<std::io::Result<()>>,
+    processing: Option<std::thread::JoinHandle<anyhow::Result<()>>>,
+    drain: Duration,
+}
+
+/// Opens everything in the data folder and starts to listen.
+///
+/// # Errors
+/// When a part can't be opened or the address is taken; nothing is left running then.
+pub async fn start(config: Config) -> anyhow::Result<Running> {
+    let data = config.data.clone();
+    std::fs::create_dir_all(&data).with_context(|| format!("can't make the data folder {}", data.display()))?;
+    let append_secrets = config
+        .edge
+        .append_secrets
+        .iter()
+        .map(|text| text.parse())
+        .collect::<Result<Vec<collector::append::Secret>, _>>()
+        .context("edge.append_secrets")?;
+    // First of all, because a taken port is the most likely mistake.
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("can't listen on {}: choose another with --listen", config.listen))?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    let metadata = Metadata::open(&data)?;
+    let telemetry = Arc::new(Telemetry::default());
+    let has = |role: Role| config.roles.contains(&role);
+    let store = if has(Role::Process) || has(Role::Query) {
+        let dir = data.join("store");
+        let store = store::Store::open(&dir, config.store.clone()).context("can't open the store")?;
+        tracing::info!(dir = %dir.display(), recovery = ?store.recovery(), "store open");
+        Some(Arc::new(store))
+    } else {
+        None
+    };
+    let floor = store.as_ref().map_or(Offset(0), |store| store.committed());
+    let log = Arc::new(open_log(&data.join("log"), &config.queue, floor)?);
+
+    let stopping = Arc::new(AtomicBool::new(false));
+    let processing = match (&store, has(Role::Process)) {
+        (Some(store), true) => {
+            let process = Process::open(Arc::clone(&log), Arc::clone(store), Arc::clone(&telemetry), &config)?;
+            Some(spawn_processing(process, Arc::clone(&stopping))?)
+        }
+        _ => None,
+    };
+    let (shutdown, mut told) = tokio::sync::watch::channel(false);
+    let drain = Duration::from_millis(config.http.drain_ms);
+    let server = Arc::new(Server {
+        queries: Arc::new(Semaphore::new(config.query.running_max)),
+        queries_waiting: AtomicUsize::new(0),
+        log: has(Role::Collect).then_some(log),
+        store: has(Role::Query).then_some(store).flatten(),
+        append_secrets,
+        metadata,
+        telemetry,
+        config,
+    });
+    let serving = tokio::spawn(
+        axum::serve(listener, router(server))
+            .with_graceful_shutdown(async move {
+                let _ = told.wait_for(|told| *told).await;
+            })
+            .into_future(),
+    );
+    tracing::info!(%address, "listening");
+    Ok(Running { address, stopping, shutdown, serving, processing, drain })
+}
+
+fn spawn_processing(
+    process: Process,
+    stopping: Arc<AtomicBool>,
+) -> anyhow::Result<std::thread::JoinHandle<anyhow::Result<()>>> {
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::Builder::new()
+        .name("process".to_owned())
+        .spawn(move || {
+            let ended = process.run(&stopping, &runtime);
+            if let Err(error) = &ended {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "processing stopped; the log keeps what was acknowledged"
+                );
+            }
+            ended
+        })
+        .context("can't start the processing thread")
+}
+
+impl Running {
+    /// Waits until the processing thread has ended by itself, which it does only when it can't go on; for ever when this
+    /// process runs none.
+    async fn processing_ended(&self) {
+        while self.processing.as_ref().is_none_or(|thread| !thread.is_finished()) {
+            tokio::time::sleep(WATCH_EVERY).await;
+        }
+    }
+
+    /// Stops to listen, lets running requests end within the configured time, and makes rows durable.
+    ///
+    /// # Errors
+    /// When the last flush failed; the log still holds those events.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let _ = self.shutdown.send(true);
+        let abort = self.serving.abort_handle();
+        if tokio::time::timeout(self.drain, self.serving).await.is_err() {
+            tracing::warn!("requests were still running after {} ms", self.drain.as_millis());
+            abort.abort();
+        }
+        self.stopping.store(true, Ordering::Relaxed);
+        match self.processing {
+            Some(thread) => tokio::task::spawn_blocking(move || thread.join())
+                .await
+                .context("the processing thread can't be joined")?
+                .map_err(|_| anyhow::anyhow!("the processing thread ended abnormally"))?,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Serves until interrupted (`SIGINT`, `SIGTERM`).
+///
+/// # Errors
+/// As [`start`] and [`Running::stop`].
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let running = start(config).await?;
+    println!("rivulet listens on http://{}", running.address);
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .context("can't listen for SIGTERM")?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result.context("can't listen for SIGINT")?,
+        _ = terminate.recv() => {}
+        // Its error is what `stop` returns: a process that takes events and shows none must end, to be started again.
+        () = running.processing_ended() => {}
+    }
+    tracing::info!("stopping");
+    running.stop().await
+}

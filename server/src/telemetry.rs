@@ -1,0 +1,191 @@
+//! What the server counts and says about itself, and the table that documents it.
+//!
+//! Every metric stands in [`METRICS`] with its meaning; `docs/reference/metrics.md` is made from that table. Nothing
+//! here may hold a key, an address or a property's value.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use protocol::ErrorCode;
+use protocol::batch::DropReason;
+
+/// Name without `rivulet_` and without `_total`, kind, meaning without its full stop (the encoder adds one).
+pub const METRICS: &[(&str, &str, &str)] = &[
+    ("collect_events_accepted", "counter", "Events that were acknowledged after the log had synced them"),
+    ("collect_events_refused", "counter", "Events and whole requests that were refused, by code"),
+    ("collect_events_unavailable", "counter", "Events that could not be made durable and were answered 503"),
+    ("sdk_events_dropped", "counter", "Events that senders say they had to drop before sending, by reason"),
+    ("append_records_accepted", "counter", "Records from the edge that were put in the log"),
+    ("process_events_stored", "counter", "Events that became rows since this process started"),
+    ("process_events_duplicate", "counter", "Events whose id was known, since this process started"),
+    ("process_events_quarantined", "counter", "Events and records kept aside, since this process started"),
+    ("query_answered", "counter", "Queries that were answered"),
+    ("query_refused", "counter", "Queries that were refused or stopped, by code"),
+    ("queue_next_offset_records", "gauge", "Records the log has ever held"),
+    ("queue_size_bytes", "gauge", "Bytes of the log on disk"),
+    ("process_position_records", "gauge", "Records of the log that are visible to queries"),
+    ("process_committed_records", "gauge", "Records of the log whose rows are in segments"),
+    ("store_tail_rows", "gauge", "Rows in memory that are not yet in a segment"),
+];
+
+/// The label of metrics that count by error code.
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+pub struct ByCode(pub ErrorCode);
+
+impl EncodeLabelSet for ByCode {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), std::fmt::Error> {
+        [("code", self.0.code())].as_slice().encode(encoder)
+    }
+}
+
+/// The label of metrics that count by a sender's reason.
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+pub struct ByReason(pub DropReason);
+
+impl EncodeLabelSet for ByReason {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), std::fmt::Error> {
+        [("reason", self.0.name())].as_slice().encode(encoder)
+    }
+}
+
+/// All metrics of one server.
+#[derive(Debug)]
+pub struct Telemetry {
+    registry: Registry,
+    /// `collect_events_accepted`.
+    pub accepted: Counter,
+    /// `collect_events_refused`.
+    pub refused: Family<ByCode, Counter>,
+    /// `collect_events_unavailable`.
+    pub unavailable: Counter,
+    /// `sdk_events_dropped`.
+    pub dropped: Family<ByReason, Counter>,
+    /// `append_records_accepted`.
+    pub appended: Counter,
+    /// `process_events_stored`.
+    pub stored: Counter,
+    /// `process_events_duplicate`.
+    pub duplicates: Counter,
+    /// `process_events_quarantined`.
+    pub quarantined: Counter,
+    /// `query_answered`.
+    pub answered: Counter,
+    /// `query_refused`.
+    pub queries_refused: Family<ByCode, Counter>,
+    /// `queue_next_offset_records`.
+    pub next_offset: Gauge<u64, AtomicU64>,
+    /// `queue_size_bytes`.
+    pub queue_bytes: Gauge<u64, AtomicU64>,
+    /// `process_position_records`.
+    pub position: Gauge<u64, AtomicU64>,
+    /// `process_committed_records`.
+    pub committed: Gauge<u64, AtomicU64>,
+    /// `store_tail_rows`.
+    pub tail_rows: Gauge<u64, AtomicU64>,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        let mut telemetry = Self {
+            registry: Registry::default(),
+            accepted: Counter::default(),
+            refused: Family::default(),
+            unavailable: Counter::default(),
+            dropped: Family::default(),
+            appended: Counter::default(),
+            stored: Counter::default(),
+            duplicates: Counter::default(),
+            quarantined: Counter::default(),
+            answered: Counter::default(),
+            queries_refused: Family::default(),
+            next_offset: Gauge::default(),
+            queue_bytes: Gauge::default(),
+            position: Gauge::default(),
+            committed: Gauge::default(),
+            tail_rows: Gauge::default(),
+        };
+        telemetry.register();
+        telemetry
+    }
+}
+
+impl Telemetry {
+    fn register(&mut self) {
+        let mut registry = Registry::with_prefix("rivulet");
+        for (name, _, meaning) in METRICS {
+            match *name {
+                "collect_events_accepted" => registry.register(*name, *meaning, self.accepted.clone()),
+                "collect_events_refused" => registry.register(*name, *meaning, self.refused.clone()),
+                "collect_events_unavailable" => registry.register(*name, *meaning, self.unavailable.clone()),
+                "sdk_events_dropped" => registry.register(*name, *meaning, self.dropped.clone()),
+                "append_records_accepted" => registry.register(*name, *meaning, self.appended.clone()),
+                "process_events_stored" => registry.register(*name, *meaning, self.stored.clone()),
+                "process_events_duplicate" => registry.register(*name, *meaning, self.duplicates.clone()),
+                "process_events_quarantined" => registry.register(*name, *meaning, self.quarantined.clone()),
+                "query_answered" => registry.register(*name, *meaning, self.answered.clone()),
+                "query_refused" => registry.register(*name, *meaning, self.queries_refused.clone()),
+                "queue_next_offset_records" => registry.register(*name, *meaning, self.next_offset.clone()),
+                "queue_size_bytes" => registry.register(*name, *meaning, self.queue_bytes.clone()),
+                "process_position_records" => registry.register(*name, *meaning, self.position.clone()),
+                "process_committed_records" => registry.register(*name, *meaning, self.committed.clone()),
+                "store_tail_rows" => registry.register(*name, *meaning, self.tail_rows.clone()),
+                _ => {}
+            }
+        }
+        self.registry = registry;
+    }
+
+    /// The body of `GET /metrics`: OpenMetrics text, which Prometheus reads.
+    ///
+    /// # Errors
+    /// Never: writing to a `String` does not fail; the encoder's signature.
+    pub fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// Starts logging to standard error: `RIVULET_LOG` filters (`info` by default), `RIVULET_LOG_JSON=1` writes JSON lines.
+pub fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("RIVULET_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    // A second start in one process (tests) keeps the first.
+    let _ = if std::env::var_os("RIVULET_LOG_JSON").is_some() { builder.json().try_init() } else { builder.try_init() };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_documented_metric_is_exposed() {
+        let telemetry = Telemetry::default();
+        telemetry.refused.get_or_create(&ByCode(ErrorCode::InvalidEvent)).inc();
+        telemetry.queries_refused.get_or_create(&ByCode(ErrorCode::InvalidParameter)).inc();
+        telemetry.dropped.get_or_create(&ByReason(DropReason::QueueFull)).inc();
+        let text = telemetry.text().unwrap();
+        for (name, kind, _) in METRICS {
+            assert!(text.contains(&format!("# TYPE rivulet_{name} {kind}")), "{name} in:\n{text}");
+        }
+        assert!(text.contains(r#"rivulet_collect_events_refused_total{code="InvalidEventError"} 1"#), "{text}");
+        assert_eq!(text.matches("# TYPE").count(), METRICS.len());
+    }
+
+    #[test]
+    fn the_reference_page_of_metrics_is_the_table() {
+        let mut page = String::from(
+            "# Metrics\n\n`GET /metrics` answers these in OpenMetrics text.\nCounters end in `_total` there.\n\n| name | kind | meaning |\n|---|---|---|\n",
+        );
+        for (name, kind, meaning) in METRICS {
+            page.push_str(&format!("| `rivulet_{name}` | {kind} | {meaning}. |\n"));
+        }
+        crate::http::check_page("metrics.md", &page);
+    }
+}
