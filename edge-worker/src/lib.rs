@@ -1,0 +1,67 @@
+//! The collector at the edge: joins it to Workers KV and to a Queue, and hands the Queue's batches to the server.
+//!
+//! A request goes: route, look up, read, decide, send, reply. The reply leaves only after the Queue has taken the
+//! events. Apart from the server because only this crate knows `worker`; it holds no rule about events. Bindings and
+//! variables are described in `wrangler.toml` beside it.
+//!
+//! Whatever fails here (KV, Queue, server) answers 503 in Keen's envelope: the events stay with the sender, who sends
+//! them again. No fault may end in the runtime's own error page, which a page of another origin could not even read.
+
+mod forward;
+mod keys;
+mod outgoing;
+mod web;
+
+use collector::{Head, Reply, Routed, route};
+use protocol::limits::Limits;
+use worker::{Context, Env, MessageBatch, Request, Response, Result, console_error, event};
+
+/// Seconds after which a sender should try again when something here is out of order.
+const RETRY_AFTER_S: u32 = 5;
+
+/// Answers one request.
+///
+/// # Errors
+/// Only when the runtime can't build a response.
+#[event(fetch)]
+async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
+    let reply = answer(request, &env).await.unwrap_or_else(|error| {
+        console_error!("request failed: {error}");
+        Reply::unavailable(RETRY_AFTER_S)
+    });
+    web::response(reply)
+}
+
+/// Hands a batch of the Queue to the server and acknowledges what the server has made durable. The Queue delivers the
+/// rest again, and after its retries puts it into the dead-letter queue.
+///
+/// # Errors
+/// Never: each message is acknowledged or marked for a retry.
+#[event(queue)]
+async fn queue(batch: MessageBatch<String>, env: Env, _context: Context) -> Result<()> {
+    forward::forward(&batch, &env).await;
+    Ok(())
+}
+
+/// The walk of one request.
+async fn answer(mut request: Request, env: &Env) -> Result<Reply> {
+    let limits = Limits::default();
+    let read = web::read_head(&request)?;
+    let head = Head { method: &read.method, target: &read.target, headers: read.headers() };
+    let asked = match route(&head, &limits) {
+        Routed::Reply(reply) => return web::discard_body(&mut request, reply).await,
+        Routed::Ask(asked) => asked,
+    };
+    let access = keys::look_up(env, &asked.project, asked.key).await?;
+    if let Err(reply) = asked.admit(&access) {
+        return web::discard_body(&mut request, reply).await;
+    }
+    let Some(body) = web::read_body(&mut request, &read, asked.body_bytes_max).await? else {
+        return Ok(asked.too_large());
+    };
+    let decision = asked.decide(&access, &body, &web::moment()?, &limits);
+    if let Some(record) = decision.record {
+        outgoing::send(env, record).await?;
+    }
+    Ok(decision.reply)
+}

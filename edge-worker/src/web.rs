@@ -1,0 +1,127 @@
+//! Translates between the runtime's requests and responses and the collector's.
+//!
+//! Apart because each look at a JavaScript object is a crossing that costs, so they are all here, counted and few. It
+//! must not know routes, keys or events.
+
+use std::time::Duration;
+
+use collector::{Headers, Moment, Reply};
+use futures_util::StreamExt;
+use futures_util::future::{Either, select};
+use protocol::Timestamp;
+use wasm_bindgen::JsCast;
+use worker::{Date, Delay, Error, Request, Response, ResponseBuilder, Result};
+
+/// Bytes of a refused body that are taken off the connection. A sender of more may find it closed before it has read
+/// the reply.
+const DISCARD_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What the collector looks at, owned, because the runtime hands out copies.
+pub(crate) struct ReadHead {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    authorization: Option<String>,
+    content_encoding: Option<String>,
+    content_length: Option<String>,
+    requested: Option<String>,
+}
+
+impl ReadHead {
+    /// The headers as the collector takes them.
+    pub(crate) fn headers(&self) -> Headers<'_> {
+        Headers {
+            authorization: self.authorization.as_deref(),
+            content_encoding: self.content_encoding.as_deref(),
+            content_length: self.content_length.as_deref(),
+            requested: self.requested.as_deref(),
+        }
+    }
+}
+
+/// Reads method, address and the few headers.
+pub(crate) fn read_head(request: &Request) -> Result<ReadHead> {
+    let raw = request.inner();
+    let (method, target, headers) = (raw.method(), raw.url(), raw.headers());
+    let get = |name: &str| headers.get(name).map_err(Error::from);
+    let requested = if method == "OPTIONS" { get("access-control-request-headers")? } else { None };
+    Ok(ReadHead {
+        authorization: get("authorization")?,
+        content_encoding: get("content-encoding")?,
+        content_length: get("content-length")?,
+        method,
+        target,
+        requested,
+    })
+}
+
+/// Reads the body; none when it is longer than `bytes_max`.
+///
+/// The runtime holds a body to its declared length, which the collector has checked, so only an undeclared one is
+/// read piece by piece. What is too long is read to its end, too, but not kept.
+pub(crate) async fn read_body(request: &mut Request, head: &ReadHead, bytes_max: usize) -> Result<Option<Vec<u8>>> {
+    if bytes_max == 0 || request.inner().body().is_none() {
+        return Ok(Some(Vec::new()));
+    }
+    if head.content_length.is_some() {
+        return request.bytes().await.map(|body| (body.len() <= bytes_max).then_some(body));
+    }
+    let mut pieces = request.stream()?;
+    let mut body = Vec::new();
+    let mut read_bytes = 0_usize;
+    while let Some(piece) = pieces.next().await {
+        let piece = piece?;
+        read_bytes = read_bytes.saturating_add(piece.len());
+        if read_bytes <= bytes_max {
+            body.extend_from_slice(&piece);
+        } else if read_bytes > DISCARD_BYTES_MAX {
+            break;
+        }
+    }
+    Ok((read_bytes <= bytes_max).then_some(body))
+}
+
+/// Takes the body off the connection without keeping it, and gives the reply. A connection that is closed on a sender
+/// who still writes loses him the reply, and his next request on it.
+pub(crate) async fn discard_body(request: &mut Request, reply: Reply) -> Result<Reply> {
+    if request.inner().body().is_some() && !request.inner().body_used() {
+        let mut pieces = request.stream()?;
+        let mut left = DISCARD_BYTES_MAX;
+        while let Some(Ok(piece)) = pieces.next().await {
+            left = left.saturating_sub(piece.len());
+            if left == 0 {
+                break;
+            }
+        }
+    }
+    Ok(reply)
+}
+
+/// The runtime's response to a reply.
+pub(crate) fn response(reply: Reply) -> Result<Response> {
+    let mut builder = ResponseBuilder::new().with_status(reply.status);
+    for (name, value) in &reply.headers {
+        builder = builder.with_header(name, value)?;
+    }
+    Ok(if reply.body.is_empty() { builder.empty() } else { builder.fixed(reply.body) })
+}
+
+/// The runtime's clock.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_millis(i64::try_from(Date::now().as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Clock and random bytes for one request. The runtime has neither before a request comes.
+pub(crate) fn moment() -> Result<Moment> {
+    let mut random = [0; 10];
+    let global: web_sys::WorkerGlobalScope = js_sys::global().unchecked_into();
+    global.crypto()?.get_random_values_with_u8_array(&mut random)?;
+    Ok(Moment { now: now(), random })
+}
+
+/// Waits for `work`, at most `limit_ms`.
+pub(crate) async fn within<T>(limit_ms: u64, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    match select(std::pin::pin!(work), Delay::from(Duration::from_millis(limit_ms))).await {
+        Either::Left((result, _)) => result,
+        Either::Right(((), _)) => Err(Error::RustError(format!("{what} took longer than {limit_ms} ms"))),
+    }
+}
