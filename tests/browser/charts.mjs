@@ -328,10 +328,11 @@ await check("a month in Warsaw has its ticks at Warsaw's midnights", async () =>
   await open("/zone", { body: '<div id="a"></div><div id="b"></div>' }, async (page) => {
     // What is written on the canvas, as the list can't be seen from outside.
     const texts = await page.evaluate(async (result) => {
-      const seen = [];
+      const [seen, canvases] = [[], []];
       const { fillText } = CanvasRenderingContext2D.prototype;
       CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
-        seen.push(text);
+        if (!canvases.includes(this.canvas)) canvases.push(this.canvas);
+        seen.push(`${canvases.indexOf(this.canvas)}: ${text}`);
         return fillText.call(this, text, ...rest);
       };
       window.rivuletCharts.lineChart(document.querySelector("#a"), result, { timezone: "Europe/Warsaw", theme: "light" });
@@ -340,7 +341,8 @@ await check("a month in Warsaw has its ticks at Warsaw's midnights", async () =>
       return seen;
     }, result);
     for (const day of ["Oct 11", "Oct 18", "Oct 25", "Nov 1", "Nov 8"]) {
-      assert.equal(texts.filter((text) => text === day).length, 2, `${day} in ${texts}`);
+      // A chart may be drawn again when the other one changes the page's width.
+      for (const chart of [0, 1]) assert.ok(texts.includes(`${chart}: ${day}`), `${chart}: ${day} in ${texts}`);
     }
     await shot(page, "zone");
   });

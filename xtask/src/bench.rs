@@ -1,8 +1,8 @@
 //! `cargo xtask bench`: runs every bench and keeps what it printed.
 //!
 //! A number without its machine and command is a rumour, so each file of `bench/results` begins with the date, the
-//! commit, the machine and the tools. The benches are the examples of the crates that have them; what they measure and
-//! how is their business.
+//! commit, the machine and the tools. The benches are the crates' examples whose name begins
+//! with `bench`; what they measure and how is their business.
 
 use std::fs;
 use std::path::Path;

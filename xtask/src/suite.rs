@@ -133,7 +133,7 @@ impl Suite {
         let time = started.elapsed();
         self.screen.set(SLOT, "");
         if tally.failed > 0 {
-            for line in &lines {
+            for line in lines.iter().filter(|line| !is_good_news(line)) {
                 println!("      {line}");
             }
         }
@@ -221,10 +221,20 @@ impl Suite {
 /// The slot of the status line.
 const SLOT: &str = "now";
 
-/// The browser tests: every `*.mjs` directly in `tests/browser`. What they share is below it.
+/// Lines that would only hide what failed.
+fn is_good_news(line: &str) -> bool {
+    let line = line.trim();
+    let is_libtest = line.starts_with("running ") || line.starts_with("test result: ok") || line.ends_with(" ... ok");
+    is_libtest || line.starts_with("ok - ") || line.starts_with("Running ") || line.starts_with("Compiling ")
+}
+
+/// The tests that node runs: those of each npm package (`test/run.mjs`: its types, and the code of its README), and the
+/// browser tests, every `*.mjs` directly in `tests/browser`. What the latter share is below it.
 fn scripts(work: &Work) -> Result<Vec<(String, PathBuf)>> {
     let dir = work.root.join("tests/browser");
-    let mut found = Vec::new();
+    let packages = ["sdk", "charts"];
+    let types = |package: &str| (format!("types of {package}"), work.root.join(format!("npm/{package}/test/run.mjs")));
+    let mut found = packages.map(types).to_vec();
     for entry in fs::read_dir(&dir).with_context(|| format!("listing {}", dir.display()))? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "mjs") {
@@ -260,7 +270,7 @@ fn summary(lines: &[Line], options: &Options) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use super::{Line, Options, is_wanted, summary};
+    use super::{Line, Options, is_good_news, is_wanted, summary};
     use crate::tally::Tally;
 
     fn options(allow_skips: bool, only: Option<&str>) -> Options {
@@ -281,6 +291,19 @@ mod tests {
             (vec![line(3, 0, 0), line(2, 1, 0)], true, false),
         ] {
             assert_eq!(summary(&lines, &options(allow_skips, None)), green, "{allow_skips}");
+        }
+    }
+
+    #[test]
+    fn what_failed_is_not_hidden_among_what_did_not() {
+        for (line, hidden) in [
+            ("test tests::a_fact ... ok", true),
+            ("test tests::a_fact ... FAILED", false),
+            ("ok - a click arrives (12 ms)", true),
+            ("not ok - a click arrives", false),
+            ("assertion failed: seen", false),
+        ] {
+            assert_eq!(is_good_news(line), hidden, "{line}");
         }
     }
 

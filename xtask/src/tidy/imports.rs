@@ -119,9 +119,9 @@ impl Metadata {
         targets.into_iter().map(|(package, name)| TestTarget { package, name }).collect()
     }
 
-    /// The examples that measure: those whose name says so.
+    /// The examples that measure: those whose name begins with `bench`.
     pub(crate) fn benches(&self) -> Vec<(String, String)> {
-        self.targets("example").into_iter().filter(|(_, name)| name.contains("bench")).collect()
+        self.targets("example").into_iter().filter(|(_, name)| name.starts_with("bench")).collect()
     }
 
     fn targets(&self, kind: &str) -> Vec<(String, String)> {

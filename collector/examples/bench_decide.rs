@@ -1,6 +1,6 @@
 //! Measures the collector alone: microseconds for one batch of 50 events and 20 KB, in each form.
 //!
-//! `cargo run --release -p collector --example decide`. Prints the best and the median of many rounds, because a shared
+//! `cargo run --release -p collector --example bench_decide`. Prints the best and the median of many rounds, because a shared
 //! machine is only ever slower than itself.
 
 use std::time::Instant;
