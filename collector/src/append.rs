@@ -100,6 +100,26 @@ pub fn sign(secret: &Secret, now: Timestamp, body: &[u8]) -> Signed {
     Signed { timestamp, signature }
 }
 
+/// Says whether the headers could be those of a signature, before the body is read: their form and their age. Gives
+/// timestamp and digest.
+///
+/// # Errors
+/// Says what is wrong; the caller answers [`refused`].
+pub fn plausible<'a>(
+    timestamp: Option<&'a str>,
+    signature: Option<&str>,
+    now: Timestamp,
+) -> Result<(&'a str, [u8; 32]), VerifyError> {
+    let timestamp = timestamp.ok_or(VerifyError::Malformed)?;
+    let signature = signature.and_then(parse_signature).ok_or(VerifyError::Malformed)?;
+    let signed_s: i64 = timestamp.parse().map_err(|_| VerifyError::Malformed)?;
+    let age_s = now.millis().div_euclid(1_000).saturating_sub(signed_s);
+    if age_s.saturating_abs() > APPEND_SIGNATURE_AGE_S_MAX {
+        return Err(VerifyError::Age { age_s });
+    }
+    Ok((timestamp, signature))
+}
+
 /// Verifies a body against each secret: two during a rotation, else one.
 ///
 /// Compares in constant time and always tries all secrets.
@@ -113,13 +133,7 @@ pub fn verify(
     body: &[u8],
     now: Timestamp,
 ) -> Result<(), VerifyError> {
-    let timestamp = timestamp.ok_or(VerifyError::Malformed)?;
-    let signature = signature.and_then(parse_signature).ok_or(VerifyError::Malformed)?;
-    let signed_s: i64 = timestamp.parse().map_err(|_| VerifyError::Malformed)?;
-    let age_s = now.millis().div_euclid(1_000).saturating_sub(signed_s);
-    if age_s.saturating_abs() > APPEND_SIGNATURE_AGE_S_MAX {
-        return Err(VerifyError::Age { age_s });
-    }
+    let (timestamp, signature) = plausible(timestamp, signature, now)?;
     let is_signed = secrets.iter().fold(false, |found, secret| {
         let is_this = mac(secret, timestamp, body).is_some_and(|mac| mac.verify_slice(&signature).is_ok());
         found | is_this

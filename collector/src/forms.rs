@@ -67,6 +67,10 @@ pub(crate) fn batch(text: &str, events_max: usize) -> Result<Batch<'_>, Refusal>
         #[serde(default)]
         dropped: Vec<Dropped>,
     }
+    // A list would be read as a batch too, its elements in order.
+    if text.trim_ascii_start().starts_with('[') {
+        return Err(Refusal::new(ErrorCode::InvalidBatch, "body is not an object with sent_at and events"));
+    }
     let shape: Shape<'_> =
         serde_json::from_str(text).map_err(|error| not_json(ErrorCode::InvalidBatch, text, &error))?;
     let mut room = Room { left: events_max, is_exceeded: false };

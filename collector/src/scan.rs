@@ -209,7 +209,13 @@ fn check_number(text: &str) -> Result<(), Refusal> {
             || text.parse::<i64>().is_ok()
             || double(text).is_some_and(|value| value.to_string() == text)
     };
-    if fits { Ok(()) } else { Err(value_refusal("a number fits neither 64 bits nor a double as it is written")) }
+    match (fits, is_decimal) {
+        (true, _) => Ok(()),
+        (false, true) => Err(value_refusal("a number is larger than a double can be")),
+        (false, false) => {
+            Err(value_refusal("a whole number beyond 64 bits has digits that no double keeps: send it as a text"))
+        }
+    }
 }
 
 /// The double that the processor will read.

@@ -50,10 +50,11 @@ impl Dedupe {
         self.days.is_empty()
     }
 
-    /// Since when events are remembered at `now`: what a store has to hand back after a restart.
+    /// Since when events are remembered once one was received at `newest`: what a store has to hand back after a restart,
+    /// so that the memory is what it was before.
     #[must_use]
-    pub const fn since(now: Timestamp) -> Timestamp {
-        now.plus_millis(-(DEDUPE_WINDOW_DAYS as i64 + 1) * 86_400_000)
+    pub fn since(newest: Timestamp) -> Timestamp {
+        Timestamp::from_millis((newest.days() - i64::from(DEDUPE_WINDOW_DAYS)).saturating_mul(86_400_000))
     }
 
     /// Drops what is older than the window; runs once a day of received records.
@@ -109,6 +110,25 @@ mod tests {
         assert!(!dedupe.insert(&project, old, at(10 + window)), "still within the window");
         assert!(dedupe.insert(&project, EventId::from_bytes([3; 16]), at(11 + window)));
         assert!(dedupe.insert(&project, old, at(11 + window)), "beyond the window");
+    }
+
+    #[test]
+    fn a_memory_rebuilt_from_what_since_names_decides_as_the_old_one() {
+        let project = "a".parse().unwrap();
+        let mut old = Dedupe::default();
+        let events: Vec<_> =
+            (0..30_u8).map(|n| (EventId::from_bytes([n; 16]), at(i64::from(n)).plus_millis(5))).collect();
+        for (id, received) in &events {
+            assert!(old.insert(&project, *id, *received));
+        }
+        let newest = events.last().unwrap().1;
+        let mut new = Dedupe::default();
+        for (id, received) in events.iter().filter(|(_, received)| *received >= Dedupe::since(newest)) {
+            new.insert(&project, *id, *received);
+        }
+        for (id, _) in &events {
+            assert_eq!(old.insert(&project, *id, newest), new.insert(&project, *id, newest), "{id}");
+        }
     }
 
     #[test]

@@ -85,6 +85,8 @@ error_codes! {
     UnsupportedEncoding = "UnsupportedEncodingError", 415, Never;
     /// A parameter of the query is missing or malformed.
     InvalidParameter = "InvalidParameterError", 400, Never;
+    /// The body did not arrive whole in time; nothing of it was kept.
+    RequestTimeout = "RequestTimeoutError", 408, Later;
     /// The interval makes more buckets than allowed.
     TooManyBuckets = "TooManyBucketsError", 400, Never;
     /// The grouping makes more groups than allowed.
@@ -145,7 +147,7 @@ mod tests {
         for code in ErrorCode::ALL {
             assert!((400..600).contains(&code.http_status()), "{}", code.code());
             assert!(!code.meaning().is_empty(), "{}", code.code());
-            let later = matches!(code.http_status(), 429 | 500 | 503);
+            let later = matches!(code.http_status(), 408 | 429 | 500 | 503);
             assert_eq!(code.retry() == Retry::Later, later, "{}", code.code());
         }
     }

@@ -70,6 +70,12 @@ pub struct QuerySettings {
 pub struct HttpSettings {
     /// Milliseconds for a whole body to arrive.
     pub body_ms_max: u64,
+    /// Milliseconds for the head of a request to arrive; the connection is closed then.
+    pub header_ms_max: u64,
+    /// Connections at once; further ones wait to be taken.
+    pub connections_max: usize,
+    /// Bytes of all bodies together that are in memory; one more is answered 503.
+    pub bodies_bytes_max: usize,
     /// Milliseconds that running requests get when the server is told to stop.
     pub drain_ms: u64,
 }
@@ -78,8 +84,22 @@ pub struct HttpSettings {
 #[derive(Clone, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct EdgeSettings {
-    /// Secrets of which one must have signed an append; two while one is being replaced. Empty: the route is closed.
+    /// Secrets of which one must have signed an append; two while one is being replaced. Empty: the route is closed. A
+    /// text or a list of texts.
+    #[serde(deserialize_with = "secrets")]
     pub append_secrets: Vec<String>,
+}
+
+/// Reads secrets without ever repeating one in an error.
+fn secrets<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let wrong = || serde::de::Error::custom("append_secrets is a text or a list of texts");
+    match toml::Value::deserialize(deserializer).map_err(|_| wrong())? {
+        toml::Value::String(one) => Ok(vec![one]),
+        toml::Value::Array(several) => {
+            several.into_iter().map(|one| one.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
+        }
+        _ => Err(wrong()),
+    }
 }
 
 impl std::fmt::Debug for EdgeSettings {
@@ -113,7 +133,13 @@ impl Default for QuerySettings {
 
 impl Default for HttpSettings {
     fn default() -> Self {
-        Self { body_ms_max: 30_000, drain_ms: 10_000 }
+        Self {
+            body_ms_max: 30_000,
+            header_ms_max: 10_000,
+            connections_max: 10_000,
+            bodies_bytes_max: 256 * 1024 * 1024,
+            drain_ms: 10_000,
+        }
     }
 }
 
@@ -138,9 +164,38 @@ impl Config {
                 set(&mut table, &path.to_lowercase(), &value);
             }
         }
-        table.try_into().context("the configuration is not valid")
+        let config: Self = table.try_into().map_err(|error: toml::de::Error| {
+            // Its own words run over several lines.
+            anyhow::anyhow!("the configuration is not valid: {}", error.to_string().trim().replace('\n', ", "))
+        })?;
+        Ok(config)
+    }
+
+    /// Refuses values with which a server could not work, rather than let them show later.
+    ///
+    /// # Errors
+    /// With the setting and what it must be.
+    pub fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(!self.roles.is_empty(), "roles is empty: name at least one of collect, process, query");
+        anyhow::ensure!(self.http.connections_max > 0, "http.connections_max is 0: no request could come in");
+        anyhow::ensure!(self.query.running_max > 0, "query.running_max is 0: at least one query must be able to run");
+        if let Some(web) = &self.web {
+            anyhow::ensure!(web.is_dir(), "web: there is no folder {}", web.display());
+        }
+        let body_bytes_max = self.limits.body_bytes_max.max(self.limits.batch_bytes_max);
+        let needed = body_bytes_max.saturating_add(self.limits.events_max.saturating_mul(RECORD_EVENT_BYTES));
+        anyhow::ensure!(
+            u64::try_from(needed).is_ok_and(|needed| needed <= self.queue.record_bytes_max),
+            "queue.record_bytes_max is {}, but a body at its limit needs {needed} bytes in the log: raise it, or lower \
+             limits.body_bytes_max or limits.events_max",
+            self.queue.record_bytes_max
+        );
+        Ok(())
     }
 }
+
+/// Bytes that an event takes in a record beside its properties, at most: id, time and the collection's name.
+const RECORD_EVENT_BYTES: usize = 500;
 
 /// Sections whose fields a variable can name, the longest first.
 const SECTIONS: &[&[&str]] =
@@ -207,9 +262,26 @@ mod tests {
     }
 
     #[test]
+    fn values_that_could_not_work_are_refused_by_name() {
+        Config::default().check().unwrap();
+        for (name, value, said) in [
+            ("RIVULET_ROLES", "[]", "roles"),
+            ("RIVULET_QUERY_RUNNING_MAX", "0", "running_max"),
+            ("RIVULET_WEB", "/nowhere/at/all", "web"),
+            ("RIVULET_QUEUE_RECORD_BYTES_MAX", "1000", "record_bytes_max"),
+        ] {
+            let error = read(&[(name, value)]).unwrap().check().unwrap_err().to_string();
+            assert!(error.contains(said), "{name}: {error}");
+        }
+    }
+
+    #[test]
     fn secrets_are_not_printed() {
         let config = read(&[("RIVULET_EDGE_APPEND_SECRETS", "[\"hush-hush\"]")]).unwrap();
         assert!(!format!("{config:?}").contains("hush"));
+        assert_eq!(read(&[("RIVULET_EDGE_APPEND_SECRETS", "hush-hush")]).unwrap().edge.append_secrets, ["hush-hush"]);
+        let error = read(&[("RIVULET_EDGE_APPEND_SECRETS", "1234321")]).unwrap_err();
+        assert!(!format!("{error:#}").contains("1234321"), "{error:#}");
     }
 
     #[test]

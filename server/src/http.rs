@@ -16,7 +16,7 @@ use axum::routing::{any, get};
 use collector::Reply;
 use http_body_util::BodyExt;
 use protocol::{ErrorCode, Refusal, Timestamp};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Config;
 use crate::metadata::Metadata;
@@ -40,6 +40,8 @@ pub struct Server {
     pub append_secrets: Vec<collector::append::Secret>,
     /// The counters.
     pub telemetry: Arc<Telemetry>,
+    /// Room for bodies in memory.
+    pub bodies: Arc<Semaphore>,
     /// Room for running queries.
     pub queries: Arc<Semaphore>,
     /// Queries that wait for room.
@@ -56,6 +58,7 @@ pub fn router(server: Arc<Server>) -> Router {
         .route("/3.0/projects/{project}/queries/{analysis}", any(query::answer))
         .route("/3.0/projects/{project}/charts/{picture}", any(chart::picture))
         .route("/3.0", any(ingest::ingest))
+        .route("/3.0/", any(ingest::ingest))
         .route("/3.0/{*rest}", any(ingest::ingest));
     router = match &server.config.web {
         Some(folder) => router.fallback_service(tower_http::services::ServeDir::new(folder)),
@@ -66,31 +69,43 @@ pub fn router(server: Arc<Server>) -> Router {
 
 /// Ready means: a durable acknowledgement is possible.
 async fn ready(State(server): State<Arc<Server>>) -> Response {
-    match &server.log {
-        Some(log) if log.state().failure.is_some() => text(StatusCode::SERVICE_UNAVAILABLE, "the log has failed\n"),
-        Some(log) if log.state().full => text(StatusCode::SERVICE_UNAVAILABLE, "the log has no room\n"),
-        _ => text(StatusCode::OK, "ready\n"),
+    // The log's state can wait behind a sync, which must not hold up a thread that takes events.
+    let state = tokio::task::spawn_blocking(move || server.log.as_ref().map(|log| log.state())).await;
+    match state {
+        Ok(Some(state)) if state.failure.is_some() => text(StatusCode::SERVICE_UNAVAILABLE, "the log has failed\n"),
+        Ok(Some(state)) if state.full => text(StatusCode::SERVICE_UNAVAILABLE, "the log has no room\n"),
+        Ok(_) => text(StatusCode::OK, "ready\n"),
+        Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "the log's state can't be read\n"),
     }
 }
 
 async fn metrics(State(server): State<Arc<Server>>) -> Response {
-    if let Some(log) = &server.log {
-        let state = log.state();
-        server.telemetry.next_offset.set(log.next_offset().0);
-        server.telemetry.queue_bytes.set(state.bytes);
-    }
-    if let Some(store) = &server.store {
-        server.telemetry.committed.set(store.committed().0);
-        server.telemetry.tail_rows.set(u64::try_from(store.tail().rows).unwrap_or(u64::MAX));
-    }
-    match server.telemetry.text() {
-        Ok(body) => {
+    let written = tokio::task::spawn_blocking(move || {
+        gauges(&server);
+        server.telemetry.text()
+    });
+    match written.await {
+        Ok(Ok(body)) => {
             let mut response = Response::new(Body::from(body));
             let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
             response.headers_mut().insert(header::CONTENT_TYPE, kind);
             response
         }
-        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "metrics can't be written\n"),
+        _ => text(StatusCode::INTERNAL_SERVER_ERROR, "metrics can't be written\n"),
+    }
+}
+
+/// Sets the gauges to how things stand.
+fn gauges(server: &Server) {
+    if let Some(log) = &server.log {
+        let state = log.state();
+        server.telemetry.next_offset.set(state.next.0);
+        server.telemetry.queue_bytes.set(state.bytes);
+        server.telemetry.damaged.set(state.damaged_records);
+    }
+    if let Some(store) = &server.store {
+        server.telemetry.committed.set(store.committed().0);
+        server.telemetry.tail_rows.set(u64::try_from(store.tail().rows).unwrap_or(u64::MAX));
     }
 }
 
@@ -112,14 +127,20 @@ pub fn respond(reply: Reply) -> Response {
     response
 }
 
-/// Writes a refusal in Keen's envelope.
+/// Writes a refusal in Keen's envelope; one that may pass later says when to come again.
 pub fn refuse(refusal: &Refusal) -> Response {
-    respond(Reply::refusal(refusal))
+    let mut response = respond(Reply::refusal(refusal));
+    if refusal.code.retry() == protocol::Retry::Later {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+        let exposed = HeaderValue::from_static("Retry-After");
+        response.headers_mut().insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    }
+    response
 }
 
 /// Says that a fault of ours ended the request; `detail` goes to the log, never to the caller.
-pub fn fault(what: &'static str, detail: &dyn std::fmt::Display) -> Response {
-    tracing::error!(what, %detail, "request failed");
+pub fn fault(what: &'static str, detail: impl Into<anyhow::Error>) -> Response {
+    tracing::error!(what, detail = format!("{:#}", detail.into()), "request failed");
     refuse(&Refusal::new(ErrorCode::Internal, format!("{what} failed; the operator's log says why")))
 }
 
@@ -130,27 +151,72 @@ pub enum BodyError {
     TooLarge,
     /// It did not arrive in time, or the sender hung up.
     Broken,
+    /// Other bodies take all the memory there is for them.
+    NoRoom,
 }
 
 /// Bodies beyond their limit are read on up to this many bytes, so that the sender sees the refusal and not a broken
 /// connection.
 const DRAIN_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Reads a body of at most `bytes_max` within the configured time.
+/// A body and the room in memory that it takes, which is given back when it is dropped.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// The body.
+    pub bytes: Vec<u8>,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+/// Bytes of one permit of [`Server::bodies`].
+const ROOM_BYTES: usize = 16 * 1024;
+
+/// Permits for bodies of so many bytes together.
+#[must_use]
+pub fn room_for_bodies(bytes: usize) -> Semaphore {
+    Semaphore::new((bytes / ROOM_BYTES).clamp(1, Semaphore::MAX_PERMITS))
+}
+
+/// Reads a body of at most `bytes_max` within the configured time, as long as all bodies together find room in memory.
 ///
 /// # Errors
-/// When it is larger, late or broken off.
-pub async fn read_body(body: Body, bytes_max: usize, config: &Config) -> Result<Vec<u8>, BodyError> {
+/// When it is larger, late or broken off, or there is no room.
+pub async fn read_body(body: Body, bytes_max: usize, server: &Server) -> Result<Received, BodyError> {
     let reading = async {
-        match axum::body::to_bytes(body, bytes_max.saturating_add(DRAIN_BYTES_MAX)).await {
-            Ok(bytes) if bytes.len() <= bytes_max => Ok(bytes.into()),
-            Ok(_) => Err(BodyError::TooLarge),
-            Err(error) if is_length_limit(&error) => Err(BodyError::TooLarge),
-            Err(_) => Err(BodyError::Broken),
+        let (mut body, mut received) = (body, Received::default());
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return Err(BodyError::Broken) };
+            let Some(data) = frame.data_ref() else { continue };
+            if received.bytes.len() + data.len() > bytes_max {
+                drop(received);
+                discard(body).await;
+                return Err(BodyError::TooLarge);
+            }
+            if received.take_room(server, data.len()).is_none() {
+                drop(received);
+                discard(body).await;
+                return Err(BodyError::NoRoom);
+            }
+            received.bytes.extend_from_slice(data);
         }
+        Ok(received)
     };
-    let limit = Duration::from_millis(config.http.body_ms_max);
+    let limit = Duration::from_millis(server.config.http.body_ms_max);
     tokio::time::timeout(limit, reading).await.unwrap_or(Err(BodyError::Broken))
+}
+
+impl Received {
+    /// Takes room for `more` bytes; none when there is none.
+    fn take_room(&mut self, server: &Server, more: usize) -> Option<()> {
+        let needed = (self.bytes.len() + more).div_ceil(ROOM_BYTES);
+        let held = self.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let missing = u32::try_from(needed.saturating_sub(held)).ok()?;
+        let taken = Arc::clone(&server.bodies).try_acquire_many_owned(missing).ok()?;
+        match &mut self.room {
+            Some(room) => room.merge(taken),
+            None => self.room = Some(taken),
+        }
+        Some(())
+    }
 }
 
 /// How long the rest of a body is thrown away for; after that the connection may break.
@@ -166,11 +232,6 @@ pub async fn discard(body: Body) {
     let _ = tokio::time::timeout(DISCARD_MAX, reading).await;
 }
 
-/// Whether the reader stopped at its limit, rather than the connection.
-fn is_length_limit(error: &axum::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
-}
-
 impl BodyError {
     /// What the caller is told.
     #[must_use]
@@ -180,7 +241,8 @@ impl BodyError {
                 ErrorCode::EventTooLarge,
                 format!("the body is larger than the limit of {bytes_max} bytes"),
             ),
-            Self::Broken => Refusal::new(ErrorCode::InvalidEvent, "the body did not arrive whole in time"),
+            Self::Broken => Refusal::new(ErrorCode::RequestTimeout, "the body did not arrive whole in time"),
+            Self::NoRoom => Refusal::new(ErrorCode::Unavailable, "too many bodies are on their way"),
         }
     }
 }
@@ -214,7 +276,7 @@ mod tests {
     #[test]
     fn the_reference_page_of_errors_is_the_table() {
         let mut page = String::from(
-            "# Errors\n\nEvery answer that is not a success is JSON with `error_code` and `message`.\nThe names never change.\nAn answer that says *later* can be sent again as it is; any other fails again.\n\n| error_code | status | again | meaning |\n|---|---|---|---|\n",
+            "# Errors\n\nEvery answer under `/3.0` that is not a success is JSON with `error_code` and `message`.\nThe names never change.\nAn answer that says *later* can be sent again as it is; any other fails again.\n\n| error_code | status | again | meaning |\n|---|---|---|---|\n",
         );
         for code in ErrorCode::ALL {
             let again = if code.retry() == protocol::Retry::Later { "later" } else { "never" };

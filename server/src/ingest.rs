@@ -17,7 +17,7 @@ use queue::AppendError;
 
 use crate::http::{BodyError, RETRY_AFTER_S, Server, discard, fault, now, read_body, refuse, respond};
 use crate::metadata;
-use crate::telemetry::{ByCode, ByReason};
+use crate::telemetry::{ByCode, ByReason, ByStatus};
 
 /// Answers every request under `/3.0` that is not a query.
 pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Response {
@@ -35,24 +35,30 @@ pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Resp
     };
     let access = match server.metadata.access(&asked.project, asked.key.as_ref()) {
         Ok(access) => access,
-        Err(error) => return fault("the look-up of the key", &error),
+        Err(error) => return fault("the look-up of the key", error),
     };
     // A caller without a right to write has no right to make us read a body either.
     if let Err(reply) = asked.admit(&access) {
+        server.telemetry.denied.get_or_create(&ByStatus(reply.status)).inc();
         return respond_unread(reply, &parts, body).await;
     }
-    let body = match read_body(body, asked.body_bytes_max, &server.config).await {
+    let body = match read_body(body, asked.body_bytes_max, &server).await {
         Ok(body) => body,
         Err(BodyError::TooLarge) => return respond(asked.too_large()),
-        Err(BodyError::Broken) => return refuse(&BodyError::Broken.refusal(asked.body_bytes_max)),
+        Err(error) => return refuse(&error.refusal(asked.body_bytes_max)),
+    };
+    // Again, because a body may take its time and a revoked key must stop at once.
+    let access = match server.metadata.access(&asked.project, asked.key.as_ref()) {
+        Ok(access) => access,
+        Err(error) => return fault("the look-up of the key", error),
     };
     let random = match metadata::random() {
         Ok(random) => random,
-        Err(error) => return fault("the source of random bytes", &error),
+        Err(error) => return fault("the source of random bytes", error),
     };
 
     let moment = Moment { now: now(), random };
-    let decision = asked.decide(&access, &body, &moment, &server.config.limits);
+    let decision = asked.decide(&access, &body.bytes, &moment, &server.config.limits);
     let whole = decision.counts.request_refused.map(|code| (code, 1));
     for (code, events) in decision.counts.refused.iter().copied().chain(whole) {
         server.telemetry.refused.get_or_create(&ByCode(code)).inc_by(events);

@@ -40,10 +40,10 @@ const SCHEMA: &str = "
 #[derive(Debug, thiserror::Error)]
 pub enum MetadataError {
     /// SQLite failed.
-    #[error("metadata: {0}")]
+    #[error("the metadata can't be read or written")]
     Sqlite(#[from] rusqlite::Error),
     /// A record in the file is not one this program reads.
-    #[error("metadata holds a key record that can't be read: {0}")]
+    #[error("the metadata holds a key record that can't be read")]
     Record(#[from] serde_json::Error),
     /// Written by a newer program.
     #[error("metadata has version {found}, this program reads {SCHEMA_VERSION}")]
@@ -52,7 +52,7 @@ pub enum MetadataError {
         found: i64,
     },
     /// The operating system gave no random bytes.
-    #[error("no random bytes: {0}")]
+    #[error("the operating system gave no random bytes")]
     Random(#[from] getrandom::Error),
 }
 

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use processor::{Dedupe, Processor, Quarantined};
+use processor::{Dedupe, Processor};
 use protocol::Offset;
 use queue::Log;
 use store::{Store, StoreError};
 
 use crate::config::Config;
-use crate::http::now;
+use crate::quarantine;
 use crate::telemetry::Telemetry;
 use crate::upkeep::Upkeep;
 
@@ -43,9 +43,10 @@ impl Process {
     pub fn open(log: Arc<Log>, store: Arc<Store>, telemetry: Arc<Telemetry>, config: &Config) -> anyhow::Result<Self> {
         let processor = Processor::new(remembered(&store)?);
         let next = store.committed();
-        let quarantine =
-            crate::serve::open_log(&config.data.join("quarantine"), &queue::Options::default(), Offset(0))?;
-        let upkeep = Upkeep::start(Arc::clone(&log), Arc::clone(&store), config.store.tail_rows_max)?;
+        // Its bytes come out of the log's own reserve: it must find room when the log finds none.
+        let options = queue::Options { reserve_bytes: 0, ..config.queue.clone() };
+        let quarantine = crate::serve::open_log(&config.data.join("quarantine"), &options, Offset(0))?;
+        let upkeep = Upkeep::start(Arc::clone(&log), Arc::clone(&store), &config.store)?;
         tracing::info!(offset = next.0, remembered = processor.remembered(), "processing from the store's place");
         Ok(Self { log, quarantine, store, telemetry, processor, next, upkeep })
     }
@@ -57,7 +58,7 @@ impl Process {
     pub fn run(mut self, stop: &AtomicBool, runtime: &tokio::runtime::Handle) -> anyhow::Result<()> {
         let mut news = self.log.changed();
         while !stop.load(Ordering::Relaxed) {
-            let worked = self.upkeep.has_room() && self.step()?;
+            let worked = self.upkeep.has_room() && self.step(stop)?;
             self.upkeep.flush_when_due()?;
             if !worked {
                 // A closed channel means that the log is closing; the flag follows.
@@ -68,16 +69,19 @@ impl Process {
     }
 
     /// Takes what the log has, up to a bounded amount; false when there was nothing.
-    fn step(&mut self) -> anyhow::Result<bool> {
+    fn step(&mut self, stop: &AtomicBool) -> anyhow::Result<bool> {
         let records = self.log.read(self.next, READ_BYTES_MAX).context("can't read the log")?;
         let Some((last, _)) = records.last() else { return Ok(false) };
         let after = last.next();
-        let (mut rows, mut tallies) = (Vec::new(), Vec::new());
+        let (mut rows, mut tallies, mut aside) = (Vec::new(), Vec::new(), Vec::new());
+        let mut expected = self.next;
         for (offset, bytes) in &records {
-            let processed = self.processor.process(bytes);
-            for kept in &processed.quarantined {
-                self.keep_aside(*offset, kept)?;
+            if *offset > expected {
+                tracing::error!(from = %expected, to = %offset, "records of the log are damaged or missing");
             }
+            expected = offset.next();
+            let processed = self.processor.process(bytes);
+            aside.extend(processed.quarantined.iter().map(|kept| quarantine::record(*offset, kept)));
             if let Some((project, tally)) = processed.tally {
                 self.telemetry.stored.inc_by(tally.stored);
                 self.telemetry.duplicates.inc_by(tally.duplicates);
@@ -85,23 +89,14 @@ impl Process {
             }
             rows.extend(processed.rows);
         }
+        if !aside.is_empty() {
+            self.telemetry.quarantined.inc_by(u64::try_from(aside.len()).unwrap_or(u64::MAX));
+            quarantine::keep(&self.quarantine, aside, stop)?;
+        }
         self.store.append(rows, &tallies, after).context("the store refused rows")?;
         self.next = after;
         self.telemetry.position.set(after.0);
         Ok(true)
-    }
-
-    /// Makes what can't be stored durable in a log of its own: one line that says what it is, then its bytes. After a
-    /// crash it may stand there twice, with the same offset.
-    fn keep_aside(&self, offset: Offset, kept: &Quarantined) -> anyhow::Result<()> {
-        tracing::warn!(%offset, event = kept.event, reason = kept.reason, "kept in quarantine");
-        self.telemetry.quarantined.inc();
-        let head = serde_json::json!({ "v": 1, "offset": offset, "event": kept.event, "reason": kept.reason });
-        let mut record = head.to_string().into_bytes();
-        record.push(b'\n');
-        record.extend_from_slice(&kept.bytes);
-        self.quarantine.append(vec![record]).wait().context("quarantine can't be written")?;
-        Ok(())
     }
 }
 
@@ -109,7 +104,10 @@ impl Process {
 /// of it that is sent again is better stored than dropped.
 fn remembered(store: &Store) -> anyhow::Result<Dedupe> {
     let mut dedupe = Dedupe::default();
-    let read = store.recent_ids(Dedupe::since(now()), &mut |project, id, created_at| {
+    // By the newest row and not by the clock: what was remembered before the restart must be remembered after it, even
+    // if the log holds records from long ago.
+    let Some(newest) = store.newest_created_at() else { return Ok(dedupe) };
+    let read = store.recent_ids(Dedupe::since(newest), &mut |project, id, created_at| {
         dedupe.insert(project, id, created_at);
     });
     match read {

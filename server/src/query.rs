@@ -59,11 +59,17 @@ pub async fn ask(server: &Arc<Server>, request: Request) -> Result<(Vec<(String,
     let head = Head { method: parts.method.as_str(), target, headers: Headers::read(header) };
     let (project, key) = permitted(server, project, collector::presented_key(&head).as_ref())?;
 
-    let analysis = Analysis::from_name(name)
-        .ok_or_else(|| Refusal::new(ErrorCode::ResourceNotFound, format!("there is no analysis {name:?}")))?;
+    let analysis =
+        Analysis::from_name(name).ok_or_else(|| Refusal::new(ErrorCode::ResourceNotFound, no_analysis(name)))?;
     let params = if parts.method == Method::POST {
-        let body = read_body(body, BODY_BYTES_MAX, &server.config).await;
-        query::params_from_json(&body.map_err(|error| error.refusal(BODY_BYTES_MAX))?)?
+        if header("content-encoding").is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+            return Err(Refusal::new(
+                ErrorCode::UnsupportedEncoding,
+                "a query's body is sent without content encoding",
+            ));
+        }
+        let body = read_body(body, BODY_BYTES_MAX, server).await;
+        query::params_from_json(&body.map_err(|error| error.refusal(BODY_BYTES_MAX))?.bytes)?
     } else if matches!(parts.method, Method::GET | Method::HEAD) {
         query::params_from_query(&pairs)?
     } else {
@@ -71,6 +77,11 @@ pub async fn ask(server: &Arc<Server>, request: Request) -> Result<(Vec<(String,
     };
     let answer = plan_and_run(server, &project, &key, analysis, &params).await?;
     Ok((pairs, answer))
+}
+
+fn no_analysis(name: &str) -> String {
+    let known: Vec<_> = Analysis::ALL.iter().map(|(_, name)| *name).collect();
+    format!("there is no analysis {name:?}; there are {}", known.join(", "))
 }
 
 /// The parameters of a URL, decoded as forms are (`+` is a space).
@@ -84,7 +95,7 @@ fn permitted(server: &Server, project: &str, key: Option<&KeyHash>) -> Result<(P
     let unknown_project = || Refusal::new(ErrorCode::ResourceNotFound, "there is no such project");
     let project: ProjectId = project.parse().map_err(|_| unknown_project())?;
     let access = server.metadata.access(&project, key).map_err(|error| {
-        tracing::error!(%error, "the look-up of the key failed");
+        tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "the look-up of the key failed");
         Refusal::new(ErrorCode::Internal, "the look-up of the key failed; the operator's log says why")
     })?;
     match access {

@@ -12,12 +12,13 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::config::{Config, Role};
-use crate::http::{Server, router};
+use crate::http::{Server, room_for_bodies, router};
+use crate::listen::listen;
 use crate::metadata::Metadata;
 use crate::process::Process;
 use crate::telemetry::Telemetry;
 
-/// How often the processing thread is looked after.
+/// How often it is looked whether a part has failed.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 
 /// Opens a log and says what recovery found. It gives out no offset below `floor`, which a reader of it has passed.
@@ -28,6 +29,9 @@ pub fn open_log(dir: &Path, options: &queue::Options, floor: Offset) -> anyhow::
     let (log, recovery) = Log::open_at_least(Arc::new(RealDisk), dir, options.clone(), floor)
         .with_context(|| format!("can't open the log in {}", dir.display()))?;
     tracing::info!(dir = %dir.display(), ?recovery, "log open");
+    for damage in &recovery.damaged {
+        tracing::error!(dir = %dir.display(), ?damage, "records of the log are damaged");
+    }
     Ok(log)
 }
 
@@ -37,7 +41,8 @@ pub struct Running {
     pub address: std::net::SocketAddr,
     stopping: Arc<AtomicBool>,
     shutdown: tokio::sync::watch::Sender<bool>,
-    serving: tokio::task::JoinHandle<std::io::Result<()>>,
+    serving: tokio::task::JoinHandle<()>,
+    log: Arc<Log>,
     processing: Option<std::thread::JoinHandle<anyhow::Result<()>>>,
     drain: Duration,
 }
@@ -47,8 +52,7 @@ pub struct Running {
 /// # Errors
 /// When a part can't be opened or the address is taken; nothing is left running then.
 pub async fn start(config: Config) -> anyhow::Result<Running> {
-    let data = config.data.clone();
-    std::fs::create_dir_all(&data).with_context(|| format!("can't make the data folder {}", data.display()))?;
+    config.check()?;
     let append_secrets = config
         .edge
         .append_secrets
@@ -56,10 +60,12 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         .map(|text| text.parse())
         .collect::<Result<Vec<collector::append::Secret>, _>>()
         .context("edge.append_secrets")?;
-    // First of all, because a taken port is the most likely mistake.
+    // Before anything is made, because a taken port is the most likely mistake.
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("can't listen on {}: choose another with --listen", config.listen))?;
+    let data = config.data.clone();
+    std::fs::create_dir_all(&data).with_context(|| format!("can't make the data folder {}", data.display()))?;
     let address = listener.local_addr().context("the listener has no address")?;
     let metadata = Metadata::open(&data)?;
     let telemetry = Arc::new(Telemetry::default());
@@ -83,27 +89,23 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         }
         _ => None,
     };
-    let (shutdown, mut told) = tokio::sync::watch::channel(false);
+    let (shutdown, told) = tokio::sync::watch::channel(false);
     let drain = Duration::from_millis(config.http.drain_ms);
     let server = Arc::new(Server {
         queries: Arc::new(Semaphore::new(config.query.running_max)),
         queries_waiting: AtomicUsize::new(0),
-        log: has(Role::Collect).then_some(log),
+        bodies: Arc::new(room_for_bodies(config.http.bodies_bytes_max)),
+        log: has(Role::Collect).then(|| Arc::clone(&log)),
         store: has(Role::Query).then_some(store).flatten(),
         append_secrets,
         metadata,
         telemetry,
         config,
     });
-    let serving = tokio::spawn(
-        axum::serve(listener, router(server))
-            .with_graceful_shutdown(async move {
-                let _ = told.wait_for(|told| *told).await;
-            })
-            .into_future(),
-    );
+    let settings = server.config.http.clone();
+    let serving = tokio::spawn(listen(listener, router(server), settings, told));
     tracing::info!(%address, "listening");
-    Ok(Running { address, stopping, shutdown, serving, processing, drain })
+    Ok(Running { address, stopping, shutdown, serving, log, processing, drain })
 }
 
 fn spawn_processing(
@@ -127,10 +129,19 @@ fn spawn_processing(
 }
 
 impl Running {
-    /// Waits until the processing thread has ended by itself, which it does only when it can't go on; for ever when this
-    /// process runs none.
-    async fn processing_ended(&self) {
-        while self.processing.as_ref().is_none_or(|thread| !thread.is_finished()) {
+    /// Waits until a part has ended that can't be mended while running: the processing thread, or the log after a failed
+    /// sync. The process must end then, to be started again from the log.
+    async fn broken(&self) {
+        loop {
+            let has_ended = self.processing.as_ref().is_some_and(std::thread::JoinHandle::is_finished);
+            let log = Arc::clone(&self.log);
+            let failure = tokio::task::spawn_blocking(move || log.state().failure).await.ok().flatten();
+            if let Some(reason) = &failure {
+                tracing::error!(%reason, "the log has failed");
+            }
+            if has_ended || failure.is_some() {
+                return;
+            }
             tokio::time::sleep(WATCH_EVERY).await;
         }
     }
@@ -169,8 +180,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     tokio::select! {
         result = tokio::signal::ctrl_c() => result.context("can't listen for SIGINT")?,
         _ = terminate.recv() => {}
-        // Its error is what `stop` returns: a process that takes events and shows none must end, to be started again.
-        () = running.processing_ended() => {}
+        () = running.broken() => {
+            running.stop().await?;
+            anyhow::bail!("a part has failed that only a restart can mend; the log of this program says which");
+        }
     }
     tracing::info!("stopping");
     running.stop().await

@@ -23,18 +23,19 @@ pub async fn run(server: &Arc<Server>, plan: Plan) -> Result<Answer, Refusal> {
     let Some(store) = server.store.clone() else {
         return Err(Refusal::new(ErrorCode::ResourceNotFound, "this process does not answer queries"));
     };
+    let run_ms_max = server.config.query.limits.run_ms_max;
+    // Waiting counts: the caller's patience does not begin anew when a place is free.
+    let deadline = Instant::now() + Duration::from_millis(run_ms_max);
     let busy = || Refusal::new(ErrorCode::Unavailable, "too many queries are waiting");
     let waiting = Waiting::enter(&server.queries_waiting, server.config.query.waiting_max).ok_or_else(busy)?;
     let room = Arc::clone(&server.queries).acquire_owned().await.map_err(|_| busy())?;
     drop(waiting);
-    let run_ms_max = server.config.query.limits.run_ms_max;
-    let deadline = Instant::now() + Duration::from_millis(run_ms_max);
     let hung_up = StopOnDrop(Arc::new(AtomicBool::new(false)));
     let abandoned = Arc::clone(&hung_up.0);
     let running = tokio::task::spawn_blocking(move || -> Result<Answer, Refusal> {
         let _room = room;
         let stop = || abandoned.load(Ordering::Relaxed) || Instant::now() > deadline;
-        let output: Output = store.execute(&plan, &stop).map_err(|error| refusal(&error, run_ms_max))?;
+        let output: Output = store.execute(&plan, &stop).map_err(|error| refusal(error, run_ms_max))?;
         Ok(query::answer(&plan, &output))
     });
     let answer = running.await.map_err(|error| {
@@ -46,13 +47,13 @@ pub async fn run(server: &Arc<Server>, plan: Plan) -> Result<Answer, Refusal> {
 }
 
 /// What a caller is told of a query that failed; the cause itself goes to the log.
-fn refusal(error: &StoreError, run_ms_max: u64) -> Refusal {
+fn refusal(error: StoreError, run_ms_max: u64) -> Refusal {
     let code = error.code();
-    let message = match (code, error) {
+    let message = match (code, &error) {
         (ErrorCode::QueryTimeout, _) => format!("the query ran longer than the limit of {run_ms_max} ms"),
         (ErrorCode::TooManyGroups, error) => error.to_string(),
         _ => {
-            tracing::error!(%error, "query failed");
+            tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "query failed");
             "the store failed; the operator's log says why".to_owned()
         }
     };

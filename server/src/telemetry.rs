@@ -17,7 +17,8 @@ use protocol::batch::DropReason;
 /// Name without `rivulet_` and without `_total`, kind, meaning without its full stop (the encoder adds one).
 pub const METRICS: &[(&str, &str, &str)] = &[
     ("collect_events_accepted", "counter", "Events that were acknowledged after the log had synced them"),
-    ("collect_events_refused", "counter", "Events and whole requests that were refused, by code"),
+    ("collect_events_refused", "counter", "Events, and whole requests whose key was good, that were refused, by code"),
+    ("collect_requests_denied", "counter", "Requests whose project or key was not good, by HTTP status"),
     ("collect_events_unavailable", "counter", "Events that could not be made durable and were answered 503"),
     ("sdk_events_dropped", "counter", "Events that senders say they had to drop before sending, by reason"),
     ("append_records_accepted", "counter", "Records from the edge that were put in the log"),
@@ -28,6 +29,7 @@ pub const METRICS: &[(&str, &str, &str)] = &[
     ("query_refused", "counter", "Queries that were refused or stopped, by code"),
     ("queue_next_offset_records", "gauge", "Records the log has ever held"),
     ("queue_size_bytes", "gauge", "Bytes of the log on disk"),
+    ("queue_damaged_records", "gauge", "Records of the log that can't be read, found at start or since"),
     ("process_position_records", "gauge", "Records of the log that are visible to queries"),
     ("process_committed_records", "gauge", "Records of the log whose rows are in segments"),
     ("store_tail_rows", "gauge", "Rows in memory that are not yet in a segment"),
@@ -40,6 +42,16 @@ pub struct ByCode(pub ErrorCode);
 impl EncodeLabelSet for ByCode {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), std::fmt::Error> {
         [("code", self.0.code())].as_slice().encode(encoder)
+    }
+}
+
+/// The label of metrics that count by HTTP status.
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+pub struct ByStatus(pub u16);
+
+impl EncodeLabelSet for ByStatus {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), std::fmt::Error> {
+        [("status", u64::from(self.0))].as_slice().encode(encoder)
     }
 }
 
@@ -61,6 +73,8 @@ pub struct Telemetry {
     pub accepted: Counter,
     /// `collect_events_refused`.
     pub refused: Family<ByCode, Counter>,
+    /// `collect_requests_denied`.
+    pub denied: Family<ByStatus, Counter>,
     /// `collect_events_unavailable`.
     pub unavailable: Counter,
     /// `sdk_events_dropped`.
@@ -81,6 +95,8 @@ pub struct Telemetry {
     pub next_offset: Gauge<u64, AtomicU64>,
     /// `queue_size_bytes`.
     pub queue_bytes: Gauge<u64, AtomicU64>,
+    /// `queue_damaged_records`.
+    pub damaged: Gauge<u64, AtomicU64>,
     /// `process_position_records`.
     pub position: Gauge<u64, AtomicU64>,
     /// `process_committed_records`.
@@ -95,6 +111,7 @@ impl Default for Telemetry {
             registry: Registry::default(),
             accepted: Counter::default(),
             refused: Family::default(),
+            denied: Family::default(),
             unavailable: Counter::default(),
             dropped: Family::default(),
             appended: Counter::default(),
@@ -105,6 +122,7 @@ impl Default for Telemetry {
             queries_refused: Family::default(),
             next_offset: Gauge::default(),
             queue_bytes: Gauge::default(),
+            damaged: Gauge::default(),
             position: Gauge::default(),
             committed: Gauge::default(),
             tail_rows: Gauge::default(),
@@ -121,6 +139,7 @@ impl Telemetry {
             match *name {
                 "collect_events_accepted" => registry.register(*name, *meaning, self.accepted.clone()),
                 "collect_events_refused" => registry.register(*name, *meaning, self.refused.clone()),
+                "collect_requests_denied" => registry.register(*name, *meaning, self.denied.clone()),
                 "collect_events_unavailable" => registry.register(*name, *meaning, self.unavailable.clone()),
                 "sdk_events_dropped" => registry.register(*name, *meaning, self.dropped.clone()),
                 "append_records_accepted" => registry.register(*name, *meaning, self.appended.clone()),
@@ -131,6 +150,7 @@ impl Telemetry {
                 "query_refused" => registry.register(*name, *meaning, self.queries_refused.clone()),
                 "queue_next_offset_records" => registry.register(*name, *meaning, self.next_offset.clone()),
                 "queue_size_bytes" => registry.register(*name, *meaning, self.queue_bytes.clone()),
+                "queue_damaged_records" => registry.register(*name, *meaning, self.damaged.clone()),
                 "process_position_records" => registry.register(*name, *meaning, self.position.clone()),
                 "process_committed_records" => registry.register(*name, *meaning, self.committed.clone()),
                 "store_tail_rows" => registry.register(*name, *meaning, self.tail_rows.clone()),
@@ -169,6 +189,7 @@ mod tests {
         let telemetry = Telemetry::default();
         telemetry.refused.get_or_create(&ByCode(ErrorCode::InvalidEvent)).inc();
         telemetry.queries_refused.get_or_create(&ByCode(ErrorCode::InvalidParameter)).inc();
+        telemetry.denied.get_or_create(&ByStatus(401)).inc();
         telemetry.dropped.get_or_create(&ByReason(DropReason::QueueFull)).inc();
         let text = telemetry.text().unwrap();
         for (name, kind, _) in METRICS {

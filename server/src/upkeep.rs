@@ -30,8 +30,9 @@ pub struct Upkeep {
     consumer: Consumer,
     /// Set after a flush that failed; until then none is tried.
     retry_at: Option<Instant>,
-    /// Rows in memory beyond which no more are taken while the store can't write.
+    /// Rows and bytes in memory beyond which no more are taken while the store can't write.
     tail_rows_max: usize,
+    tail_bytes_max: usize,
     merger: Merger,
 }
 
@@ -40,24 +41,20 @@ impl Upkeep {
     ///
     /// # Errors
     /// When the consumer can't be read or the thread can't be started.
-    pub fn start(log: Arc<Log>, store: Arc<Store>, tail_rows_max: usize) -> anyhow::Result<Self> {
+    pub fn start(log: Arc<Log>, store: Arc<Store>, options: &store::Options) -> anyhow::Result<Self> {
         let consumer = log.consumer(CONSUMER).context("can't open the log's consumer")?;
         let merger = Merger::start(Arc::clone(&store)).context("can't start the merging thread")?;
-        Ok(Self {
-            log,
-            store,
-            consumer,
-            retry_at: None,
-            tail_rows_max: tail_rows_max.saturating_mul(TAIL_OVERFLOW),
-            merger,
-        })
+        let tail_rows_max = options.tail_rows_max.saturating_mul(TAIL_OVERFLOW);
+        let tail_bytes_max = options.tail_bytes_max.saturating_mul(TAIL_OVERFLOW);
+        Ok(Self { log, store, consumer, retry_at: None, tail_rows_max, tail_bytes_max, merger })
     }
 
     /// Whether more rows may be taken into memory; not while the disk refuses them and the tail is full. The log keeps
     /// what waits.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.retry_at.is_none() || self.store.tail().rows < self.tail_rows_max
+        let tail = self.store.tail();
+        self.retry_at.is_none() || (tail.rows < self.tail_rows_max && tail.bytes < self.tail_bytes_max)
     }
 
     /// Flushes if the tail is large or old. A disk that is full for a while is waited for.
@@ -136,7 +133,7 @@ fn merge(store: &Store, woken: &Receiver<()>, stop: &AtomicBool) {
                 Ok(done) if done.merged == 0 => break,
                 Ok(done) => tracing::debug!(?done, "segments merged"),
                 Err(error) => {
-                    tracing::error!(%error, "segments not merged");
+                    tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "segments not merged");
                     break;
                 }
             }

@@ -12,7 +12,7 @@ use protocol::error::ErrorCode;
 #[non_exhaustive]
 pub enum StoreError {
     /// The disk refused.
-    #[error("{doing} {}: {source}", path.display())]
+    #[error("can't {doing} {}", path.display())]
     Io {
         /// What was tried.
         doing: &'static str,

@@ -15,6 +15,13 @@ use crate::{Store, lock};
 pub type Described = (CollectionName, Vec<(PropertyPath, &'static str)>);
 
 impl Store {
+    /// The newest `keen.created_at` in segments; none while there is no segment.
+    #[must_use]
+    pub fn newest_created_at(&self) -> Option<Timestamp> {
+        let segments = lock(&self.state).segments.clone();
+        segments.iter().map(|segment| segment.entry.max_created_ms).max().map(Timestamp::from_millis)
+    }
+
     /// Calls `f` with project, id and `keen.created_at` of every row that was created at or after `since`, in no
     /// order: what the processor's memory of ids is made of again after a restart. Reads two columns of the segments
     /// that are young enough.

@@ -26,7 +26,7 @@ pub struct Query {
     #[arg(long)]
     timeframe: Option<String>,
     /// Name of a zone, or seconds east of UTC.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     timezone: Option<String>,
     /// minutely, hourly, daily, weekly, monthly, yearly, or every_2_hours and the like.
     #[arg(long)]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
+use protocol::limits::QueryLimits;
 use protocol::query::Filter;
 use protocol::{KeyKind, ProjectId};
 
@@ -93,11 +94,24 @@ pub enum Kind {
 const HASH_DIGITS: usize = 12;
 
 impl Folder {
+    fn dir(&self) -> anyhow::Result<PathBuf> {
+        self.data.clone().map_or_else(|| Ok(Config::read(None, std::env::vars())?.data), Ok)
+    }
+
+    /// Opens what is there. Only making a project may begin a folder: elsewhere a misspelt one would look empty.
     fn open(&self) -> anyhow::Result<Metadata> {
-        let data = match &self.data {
-            Some(data) => data.clone(),
-            None => Config::read(None, std::env::vars())?.data,
-        };
+        let data = self.dir()?;
+        let known = data.join(crate::metadata::FILE).is_file();
+        anyhow::ensure!(
+            known,
+            "{} is not a data folder: `rivulet project create` or `serve` makes one",
+            data.display()
+        );
+        Ok(Metadata::open(&data)?)
+    }
+
+    fn open_or_make(&self) -> anyhow::Result<Metadata> {
+        let data = self.dir()?;
         std::fs::create_dir_all(&data).with_context(|| format!("can't make the data folder {}", data.display()))?;
         Ok(Metadata::open(&data)?)
     }
@@ -107,7 +121,8 @@ impl Folder {
 pub(super) fn project(command: &ProjectCommand) -> anyhow::Result<()> {
     match command {
         ProjectCommand::Create { name, folder } => {
-            let made = folder.open()?.create_project(name, now().millis())?;
+            anyhow::ensure!(!name.trim().is_empty(), "a project needs a name");
+            let made = folder.open_or_make()?.create_project(name, now().millis())?;
             let fields = [
                 ("project_id", made.id.as_str()),
                 ("master_key", made.master.reveal()),
@@ -123,7 +138,7 @@ pub(super) fn project(command: &ProjectCommand) -> anyhow::Result<()> {
                     projects.iter().map(|(id, name)| serde_json::json!({ "project_id": id, "name": name })).collect();
                 return print(&format!("{}\n", serde_json::Value::from(list)));
             }
-            projects.iter().try_for_each(|(id, name)| print(&format!("{id}  {name}\n")))
+            projects.iter().try_for_each(|(id, name)| print(&format!("{id}  {}\n", name.escape_debug())))
         }
     }
 }
@@ -134,8 +149,13 @@ pub(super) fn key(command: &KeyCommand) -> anyhow::Result<()> {
         KeyCommand::Create { project, kind, name, filters, folder } => {
             let filters = filters
                 .iter()
-                .map(|text| serde_json::from_str(text).with_context(|| format!("not a filter: {text}")))
+                .map(|text| {
+                    let needs = "a filter has property_name, operator and property_value";
+                    serde_json::from_str(text).map_err(|_| anyhow::anyhow!("not a filter: {text}: {needs}"))
+                })
                 .collect::<anyhow::Result<Vec<Filter>>>()?;
+            // A key whose filters can't be planned would be refused at every query.
+            query::check_filters(&filters, &QueryLimits::default())?;
             let kind = match kind {
                 Kind::Write if !filters.is_empty() => {
                     anyhow::bail!("a write key asks no queries, so it takes no --filter")
@@ -159,12 +179,16 @@ pub(super) fn key(command: &KeyCommand) -> anyhow::Result<()> {
                     let line = serde_json::json!({ "hash": key.hash, "name": key.name, "last4": key.last4, "record": key.record });
                     format!("{line}\n")
                 } else {
-                    format!("{hash}  {kind:<6}  …{}  {state:<7}  {}\n", key.last4, key.name)
+                    format!("{hash}  {kind:<6}  …{}  {state:<7}  {}\n", key.last4, key.name.escape_debug())
                 })?;
             }
             Ok(())
         }
-        KeyCommand::Revoke { key, project, folder } => revoke(&folder.open()?, project, key, folder.json),
+        KeyCommand::Revoke { key, project, folder } => {
+            let metadata = folder.open()?;
+            ensure_project(&metadata, project)?;
+            revoke(&metadata, project, key, folder.json)
+        }
     }
 }
 
@@ -173,7 +197,7 @@ fn revoke(metadata: &Metadata, project: &ProjectId, key: &str, json: bool) -> an
     anyhow::ensure!(hash.len() >= HASH_DIGITS, "give at least {HASH_DIGITS} digits of the hash");
     let found: Vec<_> = metadata.keys(project)?.into_iter().filter(|known| known.hash.starts_with(&hash)).collect();
     let [found] = found.as_slice() else {
-        anyhow::bail!("{} keys of this project have a hash that begins so", found.len());
+        anyhow::bail!("{} keys of project {project} have that hash", found.len());
     };
     anyhow::ensure!(metadata.revoke(project, &found.hash)?, "the key went away meanwhile");
     print_fields(&[("revoked", &found.hash)], json)

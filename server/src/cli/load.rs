@@ -15,7 +15,6 @@ use anyhow::Context;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use protocol::batch::{Batch, BatchAnswer, BatchEvent};
-use protocol::limits::Limits;
 use protocol::{CollectionName, EventId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -26,7 +25,11 @@ use crate::http::now;
 
 /// Events in one request; at a few hundred bytes each they fill a good part of the body's limit.
 const BATCH_EVENTS: usize = 2_000;
-/// Bytes of one request that the lines may fill; the rest is for ids and names.
+/// Bytes of one line; a longer one is refused, as the collector refuses such an event.
+const LINE_BYTES_MAX: usize = 1_000_000;
+/// Bytes that an event takes in a request beside its properties and its collection's name, which may be escaped.
+const ENVELOPE_BYTES: usize = 128;
+/// Bytes of one request that its events may fill.
 const BATCH_BYTES: usize = 700 * 1024;
 /// Tries of one request before giving up; with the waits between them about two minutes.
 const TRIES_MAX: u32 = 12;
@@ -74,12 +77,23 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// One line to send.
+/// One event to send.
 struct Line {
     number: u64,
     id: EventId,
     timestamp: Timestamp,
     text: Box<RawValue>,
+}
+
+/// What a line of the file is.
+enum Item {
+    Blank,
+    Event(Line),
+    /// Not an event, and why: counted as refused, as the collector would, so that it holds nothing up.
+    Bad {
+        number: u64,
+        reason: String,
+    },
 }
 
 /// Sends the file.
@@ -144,44 +158,73 @@ impl<'a> Sender<'a> {
     }
 
     fn send_all(&mut self, mut input: Box<dyn BufRead>) -> anyhow::Result<()> {
-        let line_bytes_max = u64::try_from(Limits::default().event_bytes_max)? + 1;
+        // Before anything is sent: where the note can't be written, nothing could be resumed.
+        write_note(&self.note, &self.checkpoint)?;
         let (mut batch, mut batch_bytes, mut number) = (Vec::new(), 0, 0);
         let skip = self.checkpoint.lines;
+        let envelope = ENVELOPE_BYTES + self.load.collection.as_str().len() * 2;
+        let mut line = Vec::new();
         loop {
-            let mut line = Vec::new();
-            let read =
-                input.by_ref().take(line_bytes_max).read_until(b'\n', &mut line).context("can't read the file")?;
-            if read == 0 {
-                break;
-            }
-            let whole = line.last() == Some(&b'\n') || u64::try_from(read)? < line_bytes_max;
-            anyhow::ensure!(whole, "line {} is longer than {} bytes", number + 1, line_bytes_max - 1);
+            let before = self.hash.clone();
+            let Some(bytes) = self.next_line(&mut input, &mut line).context("can't read the file")? else { break };
             number += 1;
-            if number > skip && (batch.len() == BATCH_EVENTS || batch_bytes + line.len() > BATCH_BYTES) {
-                self.send(std::mem::take(&mut batch))?;
-                batch_bytes = 0;
-            }
-            self.hash.update(&line);
             if number <= skip {
-                if number == skip {
-                    let known = hex(&self.hash) == self.checkpoint.sha256;
-                    anyhow::ensure!(known, "the file changed since its last load; remove {}", self.note.display());
-                }
+                let known = number < skip || hex(&self.hash) == self.checkpoint.sha256;
+                anyhow::ensure!(known, "the file changed since its last load; remove {}", self.note.display());
                 continue;
             }
-            batch_bytes += line.len();
-            batch.push(self.line(number, &line)?);
+            if batch.len() == BATCH_EVENTS || batch_bytes + line.len() + envelope > BATCH_BYTES {
+                self.send(std::mem::take(&mut batch), &before)?;
+                batch_bytes = 0;
+            }
+            batch_bytes += line.len() + envelope;
+            batch.push(self.item(number, &line, bytes));
         }
         anyhow::ensure!(number >= skip, "the file became shorter since its last load; remove {}", self.note.display());
-        self.send(batch)
+        let end = self.hash.clone();
+        self.send(batch, &end)
     }
 
-    fn line(&self, number: u64, line: &[u8]) -> anyhow::Result<Option<Line>> {
-        let text = std::str::from_utf8(line).with_context(|| format!("line {number} is not UTF-8"))?.trim();
-        if text.is_empty() {
-            return Ok(None);
+    /// Reads one line of any length into `line`, keeping at most [`LINE_BYTES_MAX`] of it; gives its whole length, or none
+    /// at the end of the file.
+    fn next_line(&mut self, input: &mut dyn BufRead, line: &mut Vec<u8>) -> std::io::Result<Option<usize>> {
+        line.clear();
+        let mut bytes = 0;
+        loop {
+            let buffer = input.fill_buf()?;
+            let (part, is_end) = match buffer.iter().position(|byte| *byte == b'\n') {
+                Some(at) => (buffer.get(..=at).unwrap_or_default(), true),
+                None => (buffer, buffer.is_empty()),
+            };
+            let room = LINE_BYTES_MAX.saturating_sub(line.len());
+            line.extend_from_slice(part.get(..room.min(part.len())).unwrap_or_default());
+            // Without the line's end, so that a last line without one is the same line when more follows.
+            self.hash.update(part.strip_suffix(b"\n").unwrap_or(part));
+            let read = part.len();
+            input.consume(read);
+            bytes += read;
+            if is_end {
+                self.hash.update(b"\n");
+                return Ok((bytes > 0).then_some(bytes));
+            }
         }
-        let text = RawValue::from_string(text.to_owned()).with_context(|| format!("line {number} is not JSON"))?;
+    }
+
+    fn item(&self, number: u64, line: &[u8], bytes: usize) -> Item {
+        let bad = |reason: String| Item::Bad { number, reason };
+        if bytes > LINE_BYTES_MAX {
+            return bad(format!("the line is {bytes} bytes, the limit is {LINE_BYTES_MAX}"));
+        }
+        let Ok(text) = std::str::from_utf8(line) else { return bad("the line is not UTF-8".to_owned()) };
+        // Some editors begin a file with a byte order mark, which is no part of the first event.
+        let text = if number == 1 { text.trim_start_matches('\u{feff}') } else { text }.trim();
+        if text.is_empty() {
+            return Item::Blank;
+        }
+        let text = match RawValue::from_string(text.to_owned()) {
+            Ok(text) => text,
+            Err(error) => return bad(format!("the line is not JSON: {error}")),
+        };
         let mut hash = Sha256::new();
         for part in [self.checkpoint.project.as_bytes(), self.checkpoint.collection.as_bytes(), &number.to_be_bytes()] {
             hash.update(part);
@@ -191,29 +234,36 @@ impl<'a> Sender<'a> {
         let mut id = [0; 16];
         id.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
         let timestamp = own_time(text.get()).unwrap_or_else(now);
-        Ok(Some(Line { number, id: EventId::from_bytes(id), timestamp, text }))
+        Item::Event(Line { number, id: EventId::from_bytes(id), timestamp, text })
     }
 
-    /// Sends one batch until the server has acknowledged it, and notes that.
-    fn send(&mut self, batch: Vec<Option<Line>>) -> anyhow::Result<()> {
-        let read = u64::try_from(batch.len())?;
-        let lines: Vec<Line> = batch.into_iter().flatten().collect();
+    fn refuse(&mut self, number: u64, reason: &str) {
+        self.checkpoint.refused += 1;
+        if self.checkpoint.refused <= REFUSED_SHOWN {
+            self.bar.suspend(|| eprintln!("line {number}: {reason}"));
+        }
+    }
+
+    /// Sends one batch until the server has acknowledged it, and notes that. `end` is the hash of the file up to it.
+    fn send(&mut self, batch: Vec<Item>, end: &Sha256) -> anyhow::Result<()> {
+        self.checkpoint.lines += u64::try_from(batch.len())?;
+        let mut lines = Vec::new();
+        for item in batch {
+            match item {
+                Item::Blank => {}
+                Item::Event(line) => lines.push(line),
+                Item::Bad { number, reason } => self.refuse(number, &reason),
+            }
+        }
         if !lines.is_empty() {
             let answer = self.post(&lines)?;
             self.checkpoint.stored += answer.accepted;
             for refused in &answer.refused {
-                self.checkpoint.refused += 1;
-                let number = usize::try_from(refused.index)
-                    .ok()
-                    .and_then(|index| lines.get(index))
-                    .map_or(0, |line| line.number);
-                if self.checkpoint.refused <= REFUSED_SHOWN {
-                    self.bar.suspend(|| eprintln!("line {number}: {}: {}", refused.code, refused.message));
-                }
+                let line = usize::try_from(refused.index).ok().and_then(|index| lines.get(index));
+                self.refuse(line.map_or(0, |line| line.number), &format!("{}: {}", refused.code, refused.message));
             }
         }
-        self.checkpoint.lines += read;
-        self.checkpoint.sha256 = hex(&self.hash);
+        self.checkpoint.sha256 = hex(end);
         write_note(&self.note, &self.checkpoint)?;
         self.bar.set_position(self.bytes.load(Ordering::Relaxed));
         self.bar.set_message(format!("{} events", self.checkpoint.stored));
@@ -234,12 +284,15 @@ impl<'a> Sender<'a> {
                 }
                 Ok((429 | 500..=599, body)) => message(&body),
                 Ok((_, body)) => anyhow::bail!("{}", message(&body)),
+                Err(error) if matches!(error.downcast_ref(), Some(ureq::Error::BadUri(_) | ureq::Error::Http(_))) => {
+                    return Err(error.context(format!("{} is not an address", self.load.remote.server)));
+                }
                 Err(error) => format!("can't reach {}: {error}", self.load.remote.server),
             };
             if attempt == TRIES_MAX {
-                anyhow::bail!("{trouble}; run the same command again to go on at line {}", self.checkpoint.lines + 1);
+                anyhow::bail!("{trouble}; run the same command again to go on");
             }
-            self.bar.suspend(|| eprintln!("{trouble}; trying again"));
+            self.bar.suspend(|| eprintln!("{trouble}; try {attempt} of {TRIES_MAX}"));
             std::thread::sleep(wait);
             wait = (wait * 2).min(WAIT_MAX);
         }
