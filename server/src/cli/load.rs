@@ -204,8 +204,11 @@ impl<'a> Sender<'a> {
             input.consume(read);
             bytes += read;
             if is_end {
+                if bytes == 0 {
+                    return Ok(None);
+                }
                 self.hash.update(b"\n");
-                return Ok((bytes > 0).then_some(bytes));
+                return Ok(Some(bytes));
             }
         }
     }
