@@ -12,7 +12,8 @@ use collector::{Reply, append as signed};
 use protocol::{ErrorCode, Refusal};
 use queue::AppendError;
 
-use crate::http::{RETRY_AFTER_S, Server, discard, now, read_body, refuse, respond};
+use crate::body::{discard, read_body};
+use crate::http::{RETRY_AFTER_S, Server, now, refuse, respond};
 
 /// Puts the records of a signed request into the log and answers when they are durable.
 pub async fn append(State(server): State<Arc<Server>>, request: Request) -> Response {

@@ -15,7 +15,8 @@ use collector::{Head, Headers, Moment, Reply, Routed};
 use protocol::{ErrorCode, Refusal};
 use queue::AppendError;
 
-use crate::http::{BodyError, RETRY_AFTER_S, Server, discard, fault, now, read_body, refuse, respond};
+use crate::body::{BodyError, discard, read_body};
+use crate::http::{RETRY_AFTER_S, Server, fault, now, refuse, respond};
 use crate::metadata;
 use crate::telemetry::{ByCode, ByReason, ByStatus};
 

@@ -5,16 +5,19 @@
 //! `process.rs` and `query.rs`.
 
 pub mod append;
+pub mod body;
 pub mod chart;
 pub mod cli;
 pub mod config;
 pub mod http;
 pub mod ingest;
 pub mod listen;
+pub mod logs;
 pub mod metadata;
 pub mod process;
 pub mod quarantine;
 pub mod query;
+pub mod routes;
 pub mod serve;
 pub mod share;
 pub mod telemetry;

@@ -15,6 +15,7 @@ use queue::Log;
 use store::{Store, StoreError};
 
 use crate::config::Config;
+use crate::logs::open_log;
 use crate::quarantine;
 use crate::telemetry::Telemetry;
 use crate::upkeep::Upkeep;
@@ -45,7 +46,7 @@ impl Process {
         let next = store.committed();
         // Its bytes come out of the log's own reserve: it must find room when the log finds none.
         let options = queue::Options { reserve_bytes: 0, ..config.queue.clone() };
-        let quarantine = crate::serve::open_log(&config.data.join("quarantine"), &options, Offset(0))?;
+        let quarantine = open_log(&config.data.join("quarantine"), &options, Offset(0))?;
         let upkeep = Upkeep::start(Arc::clone(&log), Arc::clone(&store), &config.store)?;
         tracing::info!(offset = next.0, remembered = processor.remembered(), "processing from the store's place");
         Ok(Self { log, quarantine, store, telemetry, processor, next, upkeep })

@@ -14,7 +14,8 @@ use protocol::answer::Answer;
 use protocol::query::{Analysis, Params};
 use protocol::{ErrorCode, KeyHash, KeyRecord, Permit, ProjectId, Refusal};
 
-use crate::http::{Server, now, read_body, refuse, respond};
+use crate::body::read_body;
+use crate::http::{Server, now, refuse, respond};
 use crate::share;
 use crate::telemetry::ByCode;
 

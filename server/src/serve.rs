@@ -1,39 +1,27 @@
 //! Starts the parts in order, serves until told to stop, and stops them in the reverse order.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
 use protocol::Offset;
-use queue::{Log, RealDisk};
+use queue::Log;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::body::room_for_bodies;
 use crate::config::{Config, Role};
-use crate::http::{Server, room_for_bodies, router};
+use crate::http::Server;
 use crate::listen::listen;
+use crate::logs::open_log;
 use crate::metadata::Metadata;
 use crate::process::Process;
+use crate::routes::router;
 use crate::telemetry::Telemetry;
 
 /// How often it is looked whether a part has failed.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
-
-/// Opens a log and says what recovery found. It gives out no offset below `floor`, which a reader of it has passed.
-///
-/// # Errors
-/// When the folder can't be used, as when another process holds it.
-pub fn open_log(dir: &Path, options: &queue::Options, floor: Offset) -> anyhow::Result<Log> {
-    let (log, recovery) = Log::open_at_least(Arc::new(RealDisk), dir, options.clone(), floor)
-        .with_context(|| format!("can't open the log in {}", dir.display()))?;
-    tracing::info!(dir = %dir.display(), ?recovery, "log open");
-    for damage in &recovery.damaged {
-        tracing::error!(dir = %dir.display(), ?damage, "records of the log are damaged");
-    }
-    Ok(log)
-}
 
 /// A server that listens. Dropping it does not stop it; [`Running::stop`] does.
 pub struct Running {

@@ -1,0 +1,116 @@
+//! Reads bodies of requests within bounds of size, time and memory.
+//!
+//! Apart because a stranger decides how long a body is and how slowly it comes; nothing here knows what it holds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use http_body_util::BodyExt;
+use protocol::{ErrorCode, Refusal};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::http::Server;
+
+/// Why a body was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyError {
+    /// Larger than allowed.
+    TooLarge,
+    /// It did not arrive in time, or the sender hung up.
+    Broken,
+    /// Other bodies take all the memory there is for them.
+    NoRoom,
+}
+
+/// Bodies beyond their limit are read on up to this many bytes, so that the sender sees the refusal and not a broken
+/// connection.
+const DRAIN_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// A body and the room in memory that it takes, which is given back when it is dropped.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// The body.
+    pub bytes: Vec<u8>,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+/// Bytes of one permit of [`Server::bodies`].
+const ROOM_BYTES: usize = 16 * 1024;
+
+/// Permits for bodies of so many bytes together.
+#[must_use]
+pub fn room_for_bodies(bytes: usize) -> Semaphore {
+    Semaphore::new((bytes / ROOM_BYTES).clamp(1, Semaphore::MAX_PERMITS))
+}
+
+/// Reads a body of at most `bytes_max` within the configured time, as long as all bodies together find room in memory.
+///
+/// # Errors
+/// When it is larger, late or broken off, or there is no room.
+pub async fn read_body(body: Body, bytes_max: usize, server: &Server) -> Result<Received, BodyError> {
+    let reading = async {
+        let (mut body, mut received) = (body, Received::default());
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return Err(BodyError::Broken) };
+            let Some(data) = frame.data_ref() else { continue };
+            if received.bytes.len() + data.len() > bytes_max {
+                drop(received);
+                discard(body).await;
+                return Err(BodyError::TooLarge);
+            }
+            if received.take_room(server, data.len()).is_none() {
+                drop(received);
+                discard(body).await;
+                return Err(BodyError::NoRoom);
+            }
+            received.bytes.extend_from_slice(data);
+        }
+        Ok(received)
+    };
+    let limit = Duration::from_millis(server.config.http.body_ms_max);
+    tokio::time::timeout(limit, reading).await.unwrap_or(Err(BodyError::Broken))
+}
+
+impl Received {
+    /// Takes room for `more` bytes; none when there is none.
+    fn take_room(&mut self, server: &Server, more: usize) -> Option<()> {
+        let needed = (self.bytes.len() + more).div_ceil(ROOM_BYTES);
+        let held = self.room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let missing = u32::try_from(needed.saturating_sub(held)).ok()?;
+        let taken = Arc::clone(&server.bodies).try_acquire_many_owned(missing).ok()?;
+        match &mut self.room {
+            Some(room) => room.merge(taken),
+            None => self.room = Some(taken),
+        }
+        Some(())
+    }
+}
+
+/// How long the rest of a body is thrown away for; after that the connection may break.
+const DISCARD_MAX: Duration = Duration::from_secs(5);
+
+/// Reads the body of a request that is refused unread and throws it away, so that a sender who is still writing gets the
+/// reply and not a broken connection. Bounded in bytes and time.
+pub async fn discard(body: Body) {
+    let reading = async {
+        let mut frames = http_body_util::Limited::new(body, DRAIN_BYTES_MAX);
+        while let Some(Ok(_)) = frames.frame().await {}
+    };
+    let _ = tokio::time::timeout(DISCARD_MAX, reading).await;
+}
+
+impl BodyError {
+    /// What the caller is told.
+    #[must_use]
+    pub fn refusal(self, bytes_max: usize) -> Refusal {
+        match self {
+            Self::TooLarge => Refusal::new(
+                ErrorCode::EventTooLarge,
+                format!("the body is larger than the limit of {bytes_max} bytes"),
+            ),
+            Self::Broken => Refusal::new(ErrorCode::RequestTimeout, "the body did not arrive whole in time"),
+            Self::NoRoom => Refusal::new(ErrorCode::Unavailable, "too many bodies are on their way"),
+        }
+    }
+}
