@@ -29,9 +29,10 @@ const REPEAT_EVERY: u64 = 5;
 const BATCH: u64 = 20;
 /// How long an acknowledged event may take to be seen by a query.
 const VISIBLE_MAX: Duration = Duration::from_secs(20);
-/// Groups are asked for one by one, so the usual limit is too low; and small segments make for more of them.
+/// Groups are asked for one by one, so the usual limits are too low; and small segments make for more of them.
 const SETTINGS: &[(&str, &str)] = &[
     ("RIVULET_QUERY_LIMITS_GROUPS_MAX", "10000000"),
+    ("RIVULET_QUERY_LIMITS_ROWS_MAX", "10000000"),
     ("RIVULET_QUEUE_SEGMENT_BYTES_MAX", "262144"),
     ("RIVULET_STORE_TAIL_ROWS_MAX", "2000"),
 ];

@@ -104,7 +104,8 @@ pub(crate) fn ensure_chromium(work: &Work, screen: &Screen) -> Result<PathBuf> {
     let apt =
         |words: &[&str]| must(program("apt-get", &work.root).args(words).env("DEBIAN_FRONTEND", "noninteractive"));
     apt(&["update", "--quiet"])?;
-    apt(&["install", "--yes", "--quiet", "--no-install-recommends", "chromium"])?;
+    // Fonts too: without any, charts have no text to measure.
+    apt(&["install", "--yes", "--quiet", "--no-install-recommends", "chromium", "fonts-dejavu-core"])?;
     screen.set("chromium", "");
     find_chromium().context("apt-get installed Chromium, but it is not in /usr/bin")
 }
