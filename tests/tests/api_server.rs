@@ -205,8 +205,11 @@ fn a_forced_filter_of_a_key_holds_for_queries_and_pictures() {
             .output()
             .unwrap()
     };
-    let refused = make(&filter("a").replace("eq", "equals"));
-    assert!(!refused.status.success(), "{refused:?}");
+    let group = format!(r#"{{"operator":"or","operands":[{}],"property_name":"x"}}"#, filter("a"));
+    for wrong in [filter("a").replace("eq", "equals"), group, r#"{"property_name":"x"}"#.to_owned()] {
+        let refused = make(&wrong);
+        assert!(!refused.status.success(), "{wrong} {refused:?}");
+    }
     let made: Value = serde_json::from_slice(&make(&filter("a")).stdout).unwrap();
     let key = made["key"].as_str().unwrap();
     let events = json!({ "sales": [{ "customer": "a" }, { "customer": "b" }, { "customer": "b" }] }).to_string();

@@ -147,13 +147,7 @@ pub(super) fn project(command: &ProjectCommand) -> anyhow::Result<()> {
 pub(super) fn key(command: &KeyCommand) -> anyhow::Result<()> {
     match command {
         KeyCommand::Create { project, kind, name, filters, folder } => {
-            let filters = filters
-                .iter()
-                .map(|text| {
-                    let needs = "a filter has property_name, operator and property_value";
-                    serde_json::from_str(text).map_err(|_| anyhow::anyhow!("not a filter: {text}: {needs}"))
-                })
-                .collect::<anyhow::Result<Vec<Filter>>>()?;
+            let filters = filters.iter().map(|text| filter(text.as_str())).collect::<anyhow::Result<Vec<Filter>>>()?;
             // A key whose filters can't be planned would be refused at every query.
             query::check_filters(&filters, &QueryLimits::default())?;
             let kind = match kind {
@@ -190,6 +184,15 @@ pub(super) fn key(command: &KeyCommand) -> anyhow::Result<()> {
             revoke(&metadata, project, key, folder.json)
         }
     }
+}
+
+/// Reads a filter, and refuses one with fields that would be passed over: a forced filter must not mean less than it says.
+fn filter(text: &str) -> anyhow::Result<Filter> {
+    let needs = "a filter has property_name, operator and property_value, or operator and operands, and nothing else";
+    let wrong = || anyhow::anyhow!("not a filter: {text}: {needs}");
+    let filter: Filter = serde_json::from_str(text).map_err(|_| wrong())?;
+    let said: serde_json::Value = serde_json::from_str(text)?;
+    if serde_json::to_value(&filter)? == said { Ok(filter) } else { Err(wrong()) }
 }
 
 fn revoke(metadata: &Metadata, project: &ProjectId, key: &str, json: bool) -> anyhow::Result<()> {
