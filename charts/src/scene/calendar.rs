@@ -197,7 +197,8 @@ fn words(unit: Unit, local: i64) -> (String, String) {
     }
 }
 
-/// Year, month and day of a day since 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+/// Year, month and day of a day since 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms"). As in
+/// `protocol::time`, which the browser's module can't link: it is built without the standard library.
 fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
