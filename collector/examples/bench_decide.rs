@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use collector::{Head, Headers, Moment, Routed, route};
+use collector::{Caller, Head, Headers, Moment, Routed, route};
 use protocol::access::Access;
 use protocol::limits::Limits;
 use protocol::{EventId, Key, KeyKind, KeyRecord, Timestamp};
@@ -42,10 +42,12 @@ fn measure(name: &str, target: &str, body: &str) {
     let headers = Headers { authorization: Some(key.reveal()), ..Headers::default() };
     let head = Head { method: "POST", target, headers };
     let moment = Moment { now: Timestamp::from_millis(1_577_836_800_000), random: [1; 10] };
+    let Ok(project) = "p".parse::<protocol::ProjectId>() else { return };
+    let caller = Caller { headers, ..Caller::default() };
     let run = || {
         let Routed::Ask(asked) = route(&head, &limits) else { return 0 };
-        let access = Access::Known(KeyRecord::new(asked.project.clone(), KeyKind::Write));
-        asked.decide(&access, body.as_bytes(), &moment, &limits).counts.events_accepted
+        let access = Access::known(KeyRecord::new(project.clone(), KeyKind::Write));
+        asked.decide(&access, body.as_bytes(), &moment, &caller, &limits).counts.events_accepted
     };
     let mut rounds_us: Vec<f64> = (0..ROUNDS)
         .map(|_| {

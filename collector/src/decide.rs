@@ -4,18 +4,19 @@
 //! record is made durable; the shell does that before it sends the reply.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
-use protocol::access::Access;
+use protocol::access::{Access, Grant};
 use protocol::batch::{BatchAnswer, DropReason, EventResult, Refused};
 use protocol::limits::Limits;
-use protocol::record::{Record, RecordEvent, VERSION};
-use protocol::{ErrorCode, EventId, Permit, Refusal, Timestamp};
+use protocol::record::{Location, Record, RecordEvent, VERSION};
+use protocol::{ErrorCode, EventId, Permit, ProjectId, Refusal, Timestamp};
 use serde_json::value::RawValue;
 
 use crate::body;
 use crate::forms;
 use crate::reply::Reply;
-use crate::route::{Asked, Form};
+use crate::route::{Asked, Form, Headers, PresentedKey};
 use crate::steps::{Draft, Source, check};
 
 /// Bytes of a record beside the properties, per event: id, time, names of the envelope.
@@ -30,9 +31,31 @@ pub struct Moment {
     pub random: [u8; 10],
 }
 
+/// Who sent a request, as the shell knows it.
+#[derive(Clone, Copy, Default)]
+pub struct Caller<'a> {
+    /// The request's headers, as they were given to [`crate::route`].
+    pub headers: Headers<'a>,
+    /// The caller's address: the peer's, or the one a trusted proxy names.
+    pub address: Option<IpAddr>,
+    /// Finds the place of an address; none where nothing is known of places.
+    pub locate: Option<&'a (dyn Fn(IpAddr) -> Option<Location> + Sync)>,
+    /// The day's salt for [`protocol::record::Context::visitor`]; none: visitors are not told apart.
+    pub salt: Option<&'a [u8; 32]>,
+}
+
+impl std::fmt::Debug for Caller<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the address, nor the salt.
+        f.write_str("Caller(…)")
+    }
+}
+
 /// What is to be done about a request.
 #[derive(Debug)]
 pub struct Decision {
+    /// The project whose events the record holds; none when the request was refused before it was known.
+    pub project: Option<ProjectId>,
     /// The answer, to be sent only after [`Decision::record`] is durable.
     pub reply: Reply,
     /// The accepted events as one line of [`Record`]: no line break in it. None when there is none.
@@ -63,7 +86,7 @@ impl Asked {
     /// # Errors
     /// The reply when project, key or permit are not there.
     pub fn admit(&self, access: &Access) -> Result<(), Reply> {
-        self.permit(access).map_err(|refusal| self.refused(&refusal))
+        self.permit(access).map(|_| ()).map_err(|refusal| self.refused(&refusal))
     }
 
     /// The reply to a body of more than [`Asked::body_bytes_max`].
@@ -72,19 +95,46 @@ impl Asked {
         self.refused(&body::too_large(self.body_bytes_max))
     }
 
+    /// The reply to a caller who sends more than the budget of his key or address, or more than we can take now.
+    ///
+    /// Keen's clients drop what is answered 429, so on their forms it is a 503, which they send again.
+    #[must_use]
+    pub fn slow_down(&self, retry_after_s: u32) -> Reply {
+        let code = match self.form {
+            Form::Batch => ErrorCode::TooManyRequests,
+            Form::Single { .. } | Form::Bulk | Form::Written { .. } => ErrorCode::Unavailable,
+        };
+        let refusal = Refusal::new(code, format!("too many events for now, send them again in {retry_after_s} s"));
+        self.refused(&refusal).after(retry_after_s)
+    }
+
     /// Decides on the request. `body` is as it came from the network.
     ///
     /// Costs about 4 ns a byte natively (`examples/decide.rs`); copies the properties once, into the record.
     #[must_use]
-    pub fn decide(&self, access: &Access, body: &[u8], moment: &Moment, limits: &Limits) -> Decision {
-        self.settle(access, body, moment, limits).unwrap_or_else(|refusal| {
+    pub fn decide(
+        &self,
+        access: &Access,
+        body: &[u8],
+        moment: &Moment,
+        caller: &Caller<'_>,
+        limits: &Limits,
+    ) -> Decision {
+        self.settle(access, body, moment, caller, limits).unwrap_or_else(|refusal| {
             let counts = Counts { request_refused: Some(refusal.code), ..Counts::default() };
-            Decision { reply: self.refused(&refusal), record: None, counts }
+            Decision { project: self.project.clone(), reply: self.refused(&refusal), record: None, counts }
         })
     }
 
-    fn settle(&self, access: &Access, body: &[u8], moment: &Moment, limits: &Limits) -> Result<Decision, Refusal> {
-        self.permit(access)?;
+    fn settle(
+        &self,
+        access: &Access,
+        body: &[u8],
+        moment: &Moment,
+        _caller: &Caller<'_>,
+        limits: &Limits,
+    ) -> Result<Decision, Refusal> {
+        let grant = self.permit(access)?;
         let decoded;
         let text = match &self.form {
             Form::Written { written, .. } => {
@@ -107,28 +157,34 @@ impl Asked {
             Form::Batch => batch(&text, &mut sieve)?,
         };
         let (events, counts) = (sieve.events, sieve.counts);
-        let record = self.record(events, moment.now, text.len())?;
-        Ok(Decision { reply, record, counts })
+        let project = grant.key.project.clone();
+        let record = record(project.clone(), events, moment.now, text.len())?;
+        Ok(Decision { project: Some(project), reply, record, counts })
     }
 
-    fn permit(&self, access: &Access) -> Result<(), Refusal> {
+    fn permit<'a>(&self, access: &'a Access) -> Result<&'a Grant, Refusal> {
         match access {
             Access::UnknownProject => Err(Refusal::new(ErrorCode::ResourceNotFound, "there is no such project")),
-            Access::Known(record) if record.project == self.project && record.is_active => {
-                if record.may(Permit::Writes) {
-                    return Ok(());
+            Access::Known(grant) if grant.key.is_active && self.names(&grant.key.project) => {
+                if grant.key.may(Permit::Writes) {
+                    return Ok(grant);
                 }
                 Err(Refusal::new(ErrorCode::KeyNotPermitted, "this key may not write events"))
             }
             Access::Known(_) | Access::UnknownKey => {
-                let message = if self.key.is_some() {
-                    "the key is unknown or revoked"
-                } else {
+                let message = if self.key == PresentedKey::None {
                     "the key is missing or malformed: send it as the Authorization header or as api_key"
+                } else {
+                    "the key is unknown or revoked"
                 };
                 Err(Refusal::new(ErrorCode::InvalidApiKey, message))
             }
         }
+    }
+
+    /// Whether a request to this project is what was asked; every one is when it names none.
+    fn names(&self, project: &ProjectId) -> bool {
+        self.project.as_ref().is_none_or(|named| named == project)
     }
 
     fn created(&self) -> Reply {
@@ -144,29 +200,29 @@ impl Asked {
             _ => Reply::refusal(refusal),
         }
     }
+}
 
-    /// The record of these events as one line.
-    fn record(
-        &self,
-        events: Vec<RecordEvent<'_>>,
-        now: Timestamp,
-        text_bytes: usize,
-    ) -> Result<Option<Vec<u8>>, Refusal> {
-        if events.is_empty() {
-            return Ok(None);
-        }
-        let mut bytes = Vec::with_capacity(text_bytes + (events.len() + 1) * ENVELOPE_BYTES);
-        let record = Record { v: VERSION, project: self.project.clone(), received_at: now, events };
-        serde_json::to_writer(&mut bytes, &record)
-            .map_err(|_| Refusal::new(ErrorCode::Internal, "the record could not be written"))?;
-        // Inside JSON a line break is white space (in strings it is escaped), so it may become a space.
-        for byte in &mut bytes {
-            if matches!(byte, b'\n' | b'\r') {
-                *byte = b' ';
-            }
-        }
-        Ok(Some(bytes))
+/// The record of these events as one line.
+fn record(
+    project: ProjectId,
+    events: Vec<RecordEvent<'_>>,
+    now: Timestamp,
+    text_bytes: usize,
+) -> Result<Option<Vec<u8>>, Refusal> {
+    if events.is_empty() {
+        return Ok(None);
     }
+    let mut bytes = Vec::with_capacity(text_bytes + (events.len() + 1) * ENVELOPE_BYTES);
+    let record = Record { v: VERSION, project, received_at: now, context: None, events };
+    serde_json::to_writer(&mut bytes, &record)
+        .map_err(|_| Refusal::new(ErrorCode::Internal, "the record could not be written"))?;
+    // Inside JSON a line break is white space (in strings it is escaped), so it may become a space.
+    for byte in &mut bytes {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+    Ok(Some(bytes))
 }
 
 /// Lets the good events of one request through and counts the others.
@@ -243,7 +299,8 @@ fn in_bulk(refusal: Refusal) -> Refusal {
 fn batch<'a>(text: &'a str, sieve: &mut Sieve<'a>) -> Result<Reply, Refusal> {
     let batch = forms::batch(text, sieve.limits.events_max)?;
     let skew_ms = sieve.received_at.millis().saturating_sub(batch.sent_at);
-    let mut answer = BatchAnswer::default();
+    let batch_id = batch.batch_id.map(Cow::into_owned);
+    let mut answer = BatchAnswer { batch_id, ..BatchAnswer::default() };
     for (index, event) in (0..).zip(batch.events) {
         if let Err(Refusal { code, message }) = sieve.take(event, Source::Batch { skew_ms }) {
             answer.refused.push(Refused { index, code: code.code().into(), message });

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use protocol::batch::Dropped;
+use protocol::limits::BATCH_ID_CHARS_MAX;
 use protocol::{ErrorCode, Refusal};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
@@ -49,6 +50,8 @@ pub(crate) fn bulk(text: &str, events_max: usize) -> Result<Vec<Collection<'_>>,
 /// Our own batch form, its events not yet looked into.
 #[derive(Debug)]
 pub(crate) struct Batch<'a> {
+    /// Its own id.
+    pub batch_id: Option<Cow<'a, str>>,
     /// When it was sent, by the sender's clock.
     pub sent_at: i64,
     /// The events in order.
@@ -61,6 +64,8 @@ pub(crate) struct Batch<'a> {
 pub(crate) fn batch(text: &str, events_max: usize) -> Result<Batch<'_>, Refusal> {
     #[derive(Deserialize)]
     struct Shape<'a> {
+        #[serde(default, borrow)]
+        batch_id: Option<Cow<'a, str>>,
         sent_at: i64,
         #[serde(borrow)]
         events: &'a RawValue,
@@ -77,7 +82,16 @@ pub(crate) fn batch(text: &str, events_max: usize) -> Result<Batch<'_>, Refusal>
     let list = shape.events.get();
     let events = List(&mut room).deserialize(&mut serde_json::Deserializer::from_str(list));
     let events = events.map_err(|error| malformed(&room, events_max, list, &error))?;
-    Ok(Batch { sent_at: shape.sent_at, events, dropped: shape.dropped })
+    if shape.batch_id.as_deref().is_some_and(|id| !is_batch_id(id)) {
+        let message = format!("batch_id is not 1 to {BATCH_ID_CHARS_MAX} letters, digits, '-' or '_'");
+        return Err(Refusal::new(ErrorCode::InvalidBatch, message));
+    }
+    Ok(Batch { batch_id: shape.batch_id, sent_at: shape.sent_at, events, dropped: shape.dropped })
+}
+
+fn is_batch_id(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=BATCH_ID_CHARS_MAX).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 /// The members of an object in order, names decoded; none when the text is not an object or a name does not decode.

@@ -15,7 +15,7 @@
 //!    reply, and answers [`Reply::unavailable`] when it can't.
 //!
 //! ```
-//! use collector::{Head, Headers, Moment, Routed, route};
+//! use collector::{Caller, Head, Headers, Moment, Routed, route};
 //! use protocol::access::Access;
 //! use protocol::limits::Limits;
 //! use protocol::{Key, KeyKind, KeyRecord, Timestamp};
@@ -24,13 +24,14 @@
 //! let limits = Limits::default();
 //! let headers = Headers { authorization: Some(key.reveal()), ..Headers::default() };
 //! let head = Head { method: "POST", target: "/3.0/projects/p/events/signups", headers };
-//! let Routed::Ask(asked) = route(&head, &limits) else { return };
+//! let Routed::Ask(asked) = route(&head, &limits) else { return Ok(()) };
 //!
-//! let access = Access::Known(KeyRecord::new(asked.project.clone(), KeyKind::Write));
+//! let access = Access::known(KeyRecord::new("p".parse()?, KeyKind::Write));
 //! let moment = Moment { now: Timestamp::from_millis(1_577_836_800_000), random: [0; 10] };
-//! let decision = asked.decide(&access, br#"{"plan":"pro"}"#, &moment, &limits);
+//! let decision = asked.decide(&access, br#"{"plan":"pro"}"#, &moment, &Caller { headers, ..Caller::default() }, &limits);
 //! assert_eq!((decision.reply.status, decision.counts.events_accepted), (201, 1));
 //! assert!(decision.record.is_some());
+//! # Ok::<(), protocol::id::IdError>(())
 //! ```
 
 mod route;
@@ -48,10 +49,14 @@ mod reply;
 pub mod append;
 pub mod split;
 
-pub use decide::{Counts, Decision, Moment};
+pub use decide::{Caller, Counts, Decision, Moment};
 pub use reply::Reply;
-pub use route::{Asked, Head, Headers, Routed, presented_key, route};
+pub use route::{
+    Asked, Head, Headers, PresentedKey, Routed, SCOPED_KEY_CHARS_MAX, SCOPED_KEY_CHARS_MIN, ScopedKey, presented_key,
+    route,
+};
 pub use steps::STEP_NAMES;
+pub use target::decode_segment;
 
 #[cfg(test)]
 mod tests;

@@ -44,12 +44,17 @@ impl Reply {
     /// Nothing was kept; the caller should send the same again after `retry_after_s` seconds.
     #[must_use]
     pub fn unavailable(retry_after_s: u32) -> Self {
-        let mut reply =
-            Self::refusal(&Refusal::new(ErrorCode::Unavailable, "events can't be stored now, send them again later"));
-        reply.headers.push(("Retry-After", Cow::Owned(retry_after_s.to_string())));
+        let refusal = Refusal::new(ErrorCode::Unavailable, "events can't be stored now, send them again later");
+        Self::refusal(&refusal).after(retry_after_s)
+    }
+
+    /// The same reply, with the seconds after which the caller should come again.
+    #[must_use]
+    pub fn after(mut self, retry_after_s: u32) -> Self {
+        self.headers.push(("Retry-After", Cow::Owned(retry_after_s.to_string())));
         // A page may read only what is exposed, and the SDK obeys this one.
-        reply.headers.push(("Access-Control-Expose-Headers", Cow::Borrowed("Retry-After")));
-        reply
+        self.headers.push(("Access-Control-Expose-Headers", Cow::Borrowed("Retry-After")));
+        self
     }
 
     /// The first value of a header.
@@ -78,10 +83,13 @@ impl Reply {
         Self { status: 204, headers, body: Vec::new() }
     }
 
-    /// 405, with the methods that are allowed.
-    pub(crate) fn method_not_allowed(allowed: &'static str, message: &str) -> Self {
+    /// 405, with the methods that are allowed (`GET, POST`).
+    #[must_use]
+    pub fn method_not_allowed(allowed: impl Into<Cow<'static, str>>) -> Self {
+        let allowed = allowed.into();
+        let message = format!("only {} is allowed here", allowed.replace(", ", " or "));
         let mut reply = Self::refusal(&Refusal::new(ErrorCode::MethodNotAllowed, message));
-        reply.headers.push(("Allow", Cow::Borrowed(allowed)));
+        reply.headers.push(("Allow", allowed));
         reply
     }
 }

@@ -32,6 +32,14 @@ pub struct Headers<'a> {
     pub content_length: Option<&'a str>,
     /// `Access-Control-Request-Headers`: what a preflight asks for. Needed only when the method is `OPTIONS`.
     pub requested: Option<&'a str>,
+    /// `Origin`: the page that sends, when a browser does.
+    pub origin: Option<&'a str>,
+    /// `Referer`, for pixels, which bring no origin.
+    pub referer: Option<&'a str>,
+    /// `User-Agent`.
+    pub user_agent: Option<&'a str>,
+    /// `Sec-GPC`: `1` when the visitor asks not to be followed.
+    pub gpc: Option<&'a str>,
 }
 
 impl<'a> Headers<'a> {
@@ -42,6 +50,10 @@ impl<'a> Headers<'a> {
             content_encoding: get("content-encoding"),
             content_length: get("content-length"),
             requested: get("access-control-request-headers"),
+            origin: get("origin"),
+            referer: get("referer"),
+            user_agent: get("user-agent"),
+            gpc: get("sec-gpc"),
         }
     }
 }
@@ -58,15 +70,81 @@ pub enum Routed {
 /// A request that may be accepted, once its key is known and its body read.
 #[derive(Debug)]
 pub struct Asked {
-    /// The project it names. Look it up even when there is no key: an unknown project answers 404.
-    pub project: ProjectId,
-    /// The hash of its key; none when it has none or one that is not of our form.
-    pub key: Option<KeyHash>,
+    /// The project it names. Look it up even when there is no key: an unknown project answers 404. None at the compatible
+    /// doors, where the key alone says which project it is.
+    pub project: Option<ProjectId>,
+    /// Its key.
+    pub key: PresentedKey,
     /// Bytes of body to read at most, as they come from the network; beyond that answer [`Asked::too_large`]. 0 when
     /// the body is not looked at.
     pub body_bytes_max: usize,
     pub(crate) form: Form,
     pub(crate) is_gzip: bool,
+}
+
+/// The key that a request presents.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum PresentedKey {
+    /// None, or one that can't be a key.
+    #[default]
+    None,
+    /// One of ours, to be looked up by its hash.
+    Ours(KeyHash),
+    /// One that may be a legacy scoped key: hex, of even length, [`SCOPED_KEY_CHARS_MIN`] to [`SCOPED_KEY_CHARS_MAX`]
+    /// characters. Only who has the project's master key can open it.
+    Scoped(ScopedKey),
+}
+
+/// The text of what may be a legacy scoped key. Hidden from `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ScopedKey(Box<str>);
+
+impl ScopedKey {
+    /// The hex digits; say why when you call it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for ScopedKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ScopedKey(…)")
+    }
+}
+
+/// Characters of a legacy scoped key at least: its first block and one more, in hex.
+pub const SCOPED_KEY_CHARS_MIN: usize = 64;
+/// Characters of a legacy scoped key at most; longer ones are no key.
+pub const SCOPED_KEY_CHARS_MAX: usize = 8_192;
+
+impl PresentedKey {
+    /// Reads the text of a header or parameter, with or without `Bearer`.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let text = text.trim();
+        let bare = match text.split_once(' ') {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => rest.trim_start(),
+            _ => text,
+        };
+        if let Ok(key) = bare.parse::<Key>() {
+            return Self::Ours(key.hash());
+        }
+        let is_hex = bare.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_hex && bare.len() % 2 == 0 && (SCOPED_KEY_CHARS_MIN..=SCOPED_KEY_CHARS_MAX).contains(&bare.len()) {
+            return Self::Scoped(ScopedKey(bare.into()));
+        }
+        Self::None
+    }
+
+    /// The hash of a key of ours.
+    #[must_use]
+    pub const fn hash(&self) -> Option<&KeyHash> {
+        match self {
+            Self::Ours(hash) => Some(hash),
+            Self::None | Self::Scoped(_) => None,
+        }
+    }
 }
 
 /// In which of the forms the events come.
@@ -107,7 +185,7 @@ fn ask(head: &Head<'_>, limits: &Limits) -> Result<Asked, Reply> {
         Form::Batch => limits.batch_bytes_max,
         Form::Written { .. } => 0,
     };
-    let asked = Asked { project, key: key(head, &target), body_bytes_max, form, is_gzip: false };
+    let asked = Asked { project: Some(project), key: key(head, &target), body_bytes_max, form, is_gzip: false };
     if body_bytes_max == 0 {
         return Ok(asked);
     }
@@ -155,31 +233,25 @@ fn form(method: &str, place: Place, target: &Target<'_>) -> Result<Form, Reply> 
             let written = Written::from_target(target).map_err(|refusal| Reply::refusal(&refusal))?;
             match written {
                 Some(written) => Ok(Form::Written { collection, written }),
-                None => Err(Reply::method_not_allowed("POST", "only POST, or GET with data, is allowed here")),
+                None => Err(Reply::method_not_allowed("POST")),
             }
         }
-        (_, Place::Collection(_)) => Err(Reply::method_not_allowed("GET, POST", "only GET and POST are allowed here")),
-        _ => Err(Reply::method_not_allowed("POST", "only POST is allowed here")),
+        (_, Place::Collection(_)) => Err(Reply::method_not_allowed("GET, POST")),
+        _ => Err(Reply::method_not_allowed("POST")),
     }
 }
 
-/// The hash of the key that a request presents, for routes beside the collector's; none when it presents none or one that
-/// is not of our form.
+/// The key that a request presents, for routes beside the collector's.
 #[must_use]
-pub fn presented_key(head: &Head<'_>) -> Option<KeyHash> {
+pub fn presented_key(head: &Head<'_>) -> PresentedKey {
     key(head, &Target::new(head.target))
 }
 
 /// The key that is presented: the header's before the parameter's.
-fn key(head: &Head<'_>, target: &Target<'_>) -> Option<KeyHash> {
+fn key(head: &Head<'_>, target: &Target<'_>) -> PresentedKey {
     let header = head.headers.authorization.map(str::trim).filter(|text| !text.is_empty());
     let parameter = if header.is_none() { target.parameter("api_key") } else { None };
-    let text = header.or(parameter.as_deref())?;
-    let bare = match text.split_once(' ') {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => rest.trim_start(),
-        _ => text,
-    };
-    bare.parse::<Key>().ok().map(|key| key.hash())
+    header.or(parameter.as_deref()).map_or(PresentedKey::None, PresentedKey::parse)
 }
 
 fn is_gzip(encoding: Option<&str>) -> Result<bool, Refusal> {

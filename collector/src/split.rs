@@ -17,9 +17,9 @@ pub fn split(record: Vec<u8>, bytes_max: usize) -> Vec<Vec<u8>> {
 }
 
 fn parts(record: &[u8], bytes_max: usize) -> Option<Vec<Vec<u8>>> {
-    let Record { project, received_at, events, .. } = Record::parse(record).ok()?;
+    let Record { project, received_at, context, events, .. } = Record::parse(record).ok()?;
     let write = |events: Vec<RecordEvent<'_>>| {
-        Record { v: VERSION, project: project.clone(), received_at, events }.to_bytes().ok()
+        Record { v: VERSION, project: project.clone(), received_at, context: context.clone(), events }.to_bytes().ok()
     };
     let frame_bytes = write(Vec::new())?.len();
     let mut parts = Vec::new();
@@ -56,7 +56,7 @@ mod tests {
             properties,
         });
         let project = "p".parse().unwrap();
-        Record { v: VERSION, project, received_at: protocol::Timestamp::MAX, events: events.collect() }
+        Record { v: VERSION, project, received_at: protocol::Timestamp::MAX, context: None, events: events.collect() }
             .to_bytes()
             .unwrap()
     }

@@ -46,6 +46,12 @@ impl<'a> Target<'a> {
     }
 }
 
+/// Percent-decodes one segment of a path; none when a `%` is not followed by two hex digits or the result is not UTF-8.
+#[must_use]
+pub fn decode_segment(raw: &str) -> Option<String> {
+    decode(raw).map(Cow::into_owned)
+}
+
 /// Percent-decodes; none when a `%` is not followed by two hex digits or the result is not UTF-8.
 pub(crate) fn decode(raw: &str) -> Option<Cow<'_, str>> {
     if !raw.contains('%') {

@@ -6,8 +6,9 @@
 
 use std::cell::RefCell;
 
+use collector::PresentedKey;
 use protocol::access::Access;
-use protocol::{KeyHash, KeyRecord, ProjectId};
+use protocol::{KeyRecord, ProjectId};
 use worker::{Env, Error, Result};
 
 use crate::web;
@@ -36,15 +37,16 @@ thread_local! {
 }
 
 /// What is known of a project and a key.
-pub(crate) async fn look_up(env: &Env, project: &ProjectId, key: Option<KeyHash>) -> Result<Access> {
-    if let Some(hash) = key
+pub(crate) async fn look_up(env: &Env, project: Option<&ProjectId>, key: &PresentedKey) -> Result<Access> {
+    if let Some(hash) = key.hash()
         && let Some(text) = get(env, format!("key:{}", hash.to_hex())).await?
     {
         let record: KeyRecord = serde_json::from_str(&text).map_err(|error| Error::RustError(error.to_string()))?;
-        if record.project == *project {
-            return Ok(Access::Known(record));
+        if project.is_none_or(|named| *named == record.project) {
+            return Ok(Access::known(record));
         }
     }
+    let Some(project) = project else { return Ok(Access::UnknownKey) };
     let exists = get(env, format!("project:{project}")).await?.is_some();
     Ok(if exists { Access::UnknownKey } else { Access::UnknownProject })
 }

@@ -12,7 +12,7 @@ mod keys;
 mod outgoing;
 mod web;
 
-use collector::{Head, Reply, Routed, route};
+use collector::{Caller, Head, Reply, Routed, route};
 use protocol::limits::Limits;
 use worker::{Context, Env, MessageBatch, Request, Response, Result, console_error, event};
 
@@ -52,14 +52,15 @@ async fn answer(mut request: Request, env: &Env) -> Result<Reply> {
         Routed::Reply(reply) => return web::discard_body(&mut request, reply).await,
         Routed::Ask(asked) => asked,
     };
-    let access = keys::look_up(env, &asked.project, asked.key).await?;
+    let access = keys::look_up(env, asked.project.as_ref(), &asked.key).await?;
     if let Err(reply) = asked.admit(&access) {
         return web::discard_body(&mut request, reply).await;
     }
     let Some(body) = web::read_body(&mut request, &read, asked.body_bytes_max).await? else {
         return Ok(asked.too_large());
     };
-    let decision = asked.decide(&access, &body, &web::moment()?, &limits);
+    let caller = Caller { headers: read.headers(), ..Caller::default() };
+    let decision = asked.decide(&access, &body, &web::moment()?, &caller, &limits);
     if let Some(record) = decision.record {
         outgoing::send(env, record).await?;
     }

@@ -24,6 +24,10 @@ pub(crate) struct ReadHead {
     content_encoding: Option<String>,
     content_length: Option<String>,
     requested: Option<String>,
+    origin: Option<String>,
+    referer: Option<String>,
+    user_agent: Option<String>,
+    gpc: Option<String>,
 }
 
 impl ReadHead {
@@ -34,6 +38,10 @@ impl ReadHead {
             content_encoding: self.content_encoding.as_deref(),
             content_length: self.content_length.as_deref(),
             requested: self.requested.as_deref(),
+            origin: self.origin.as_deref(),
+            referer: self.referer.as_deref(),
+            user_agent: self.user_agent.as_deref(),
+            gpc: self.gpc.as_deref(),
         }
     }
 }
@@ -48,6 +56,10 @@ pub(crate) fn read_head(request: &Request) -> Result<ReadHead> {
         authorization: get("authorization")?,
         content_encoding: get("content-encoding")?,
         content_length: get("content-length")?,
+        origin: get("origin")?,
+        referer: get("referer")?,
+        user_agent: get("user-agent")?,
+        gpc: get("sec-gpc")?,
         method,
         target,
         requested,

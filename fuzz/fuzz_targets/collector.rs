@@ -1,7 +1,7 @@
 //! Any bytes as a body of any form: the collector answers without a 5xx, and what it accepts the processor can store.
 #![no_main]
 
-use collector::{Head, Headers, Moment, Routed, route};
+use collector::{Caller, Head, Headers, Moment, Routed, route};
 use libfuzzer_sys::fuzz_target;
 use processor::Processor;
 use protocol::access::Access;
@@ -17,9 +17,9 @@ fuzz_target!(|input: &[u8]| {
     let head = Head { method: "POST", target: TARGETS[usize::from(*choice) % TARGETS.len()], headers };
     let limits = Limits::default();
     let Routed::Ask(asked) = route(&head, &limits) else { return };
-    let access = Access::Known(KeyRecord::new(asked.project.clone(), KeyKind::Write));
+    let access = Access::known(KeyRecord::new("p".parse().expect("an id"), KeyKind::Write));
     let moment = Moment { now: Timestamp::from_millis(1_577_836_800_000), random: [0; 10] };
-    let decision = asked.decide(&access, body, &moment, &limits);
+    let decision = asked.decide(&access, body, &moment, &Caller { headers, ..Caller::default() }, &limits);
     assert!(decision.reply.status < 500, "{}", String::from_utf8_lossy(&decision.reply.body));
     if let Some(record) = decision.record {
         let processed = Processor::default().process(&record);

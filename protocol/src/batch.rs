@@ -16,6 +16,10 @@ use crate::Refusal;
 /// Members that a reader doesn't know are passed over.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Batch<'a> {
+    /// Names the batch in logs and in the answer, so that both ends speak of the same one: up to
+    /// [`crate::limits::BATCH_ID_CHARS_MAX`] letters, digits, `-` and `_`. Repeats are recognised by the events' ids, not by it.
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
+    pub batch_id: Option<Cow<'a, str>>,
     /// When the sender sent it, in milliseconds since 1970 by the sender's clock. What the collector's clock differs
     /// is added to each event's time.
     pub sent_at: i64,
@@ -83,11 +87,17 @@ pub struct BatchEvent<'a> {
 /// Answer to a [`Batch`]: names only the events that were not accepted.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchAnswer {
-    /// Events that are stored durably.
+    /// The batch's own id, when it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_id: Option<String>,
+    /// Events that are stored durably: all that are neither in `refused` nor in `retry`.
     pub accepted: u64,
     /// Events that were refused and never will be accepted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Refused>,
+    /// Places of events that could not be stored now: send these again, and only these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retry: Vec<u64>,
 }
 
 /// One refused event of a [`BatchAnswer`].

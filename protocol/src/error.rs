@@ -63,6 +63,8 @@ error_codes! {
     KeyNotPermitted = "KeyNotPermittedError", 403, Never;
     /// There is no such project, collection, property, key or route.
     ResourceNotFound = "ResourceNotFoundError", 404, Never;
+    /// The key may not be used from this origin.
+    OriginNotAllowed = "OriginNotAllowedError", 403, Never;
     /// The route exists but not with this method.
     MethodNotAllowed = "MethodNotAllowedError", 405, Never;
     /// The body is not a JSON object, or is empty.

@@ -32,6 +32,11 @@ impl ProjectId {
     }
 }
 
+/// First byte of ids made of uniqueness tokens. Ids that carry a time begin so only after the year 10,000.
+pub const TOKEN_MARK: u8 = 0xff;
+/// First byte of ids made of foreign ids.
+pub const FOREIGN_MARK: u8 = 0xfe;
+
 /// Why a text is no id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
@@ -90,18 +95,39 @@ impl EventId {
     }
 
     /// Derives the id of the event that carries a Keen `uniqueness_token` in a collection: the first 16 bytes of
-    /// SHA-256 over collection, NUL and token. Equal tokens give equal ids, so the usual dedupe does the rest.
+    /// SHA-256 over collection, NUL and token, the first of them [`TOKEN_MARK`]. Equal tokens give equal ids, so the usual
+    /// dedupe does the rest, for [`limits::TOKEN_WINDOW_DAYS`].
     #[must_use]
     pub fn from_token(collection: &crate::CollectionName, token: &str) -> Self {
+        Self::hashed(TOKEN_MARK, collection.as_str(), token)
+    }
+
+    /// Derives the id of an event that brings a foreign one (`messageId` of Segment's libraries) from the door it came
+    /// through and that id. Equal ids give equal ids.
+    #[must_use]
+    pub fn from_foreign(door: &str, id: &str) -> Self {
+        Self::hashed(FOREIGN_MARK, door, id)
+    }
+
+    /// Whether it was made by [`EventId::from_token`], and so is remembered longer.
+    #[must_use]
+    pub const fn is_token(&self) -> bool {
+        let [first, ..] = self.0;
+        first == TOKEN_MARK
+    }
+
+    fn hashed(mark: u8, space: &str, text: &str) -> Self {
         use sha2::{Digest, Sha256};
         let mut hash = Sha256::new();
-        hash.update(collection.as_str().as_bytes());
+        hash.update(space.as_bytes());
         hash.update([0]);
-        hash.update(token.as_bytes());
+        hash.update(text.as_bytes());
         let mut bytes = [0_u8; 16];
         for (to, from) in bytes.iter_mut().zip(hash.finalize()) {
             *to = from;
         }
+        let [first, ..] = &mut bytes;
+        *first = mark;
         Self(bytes)
     }
 
@@ -263,5 +289,7 @@ mod tests {
         assert_eq!(EventId::from_token(&a, "t"), EventId::from_token(&a, "t"));
         assert_ne!(EventId::from_token(&a, "t"), EventId::from_token(&a, "u"));
         assert_ne!(EventId::from_token(&a, "t"), EventId::from_token(&b, "t"));
+        assert_ne!(EventId::from_token(&a, "t"), EventId::from_foreign("a", "t"));
+        assert!(EventId::from_token(&a, "t").is_token() && !EventId::from_foreign("a", "t").is_token());
     }
 }

@@ -15,11 +15,13 @@ pub mod limits;
 pub mod query;
 pub mod record;
 pub mod row;
+pub mod settings;
 pub mod time;
 
-pub use access::{KeyRecord, Permit};
+pub use access::{Access, Grant, KeyRecord, Permit};
 pub use error::{ErrorBody, ErrorCode, Refusal, Retry};
 pub use event::{CollectionName, PropertyPath};
 pub use id::{EventId, Offset, ProjectId};
 pub use key::{Key, KeyHash, KeyKind};
+pub use settings::ProjectSettings;
 pub use time::Timestamp;

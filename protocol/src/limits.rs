@@ -13,6 +13,10 @@ pub const PROPERTY_NAME_CHARS_MAX: usize = 255;
 pub const UNIQUENESS_TOKEN_CHARS_MAX: usize = 64;
 /// Characters of a request target (path and query); keen-tracking sends pixels of up to 16,000.
 pub const TARGET_CHARS_MAX: usize = 20_000;
+/// Characters of a batch id; a longer one is refused with the batch.
+pub const BATCH_ID_CHARS_MAX: usize = 64;
+/// Days for which a `keen.uniqueness_token` is remembered (Keen's documentation).
+pub const TOKEN_WINDOW_DAYS: u32 = 31;
 /// Days for which an event id is remembered, so that a repeat is recognised.
 pub const DEDUPE_WINDOW_DAYS: u32 = 7;
 /// Bytes of one record in the log: a body at its limit and its envelope.

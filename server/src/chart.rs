@@ -58,10 +58,6 @@ impl Format {
 /// `GET /3.0/projects/{project}/charts/{analysis}.svg|png?…`: a query's parameters and `chart`, `title`, `width`,
 /// `height`.
 pub async fn picture(State(server): State<Arc<Server>>, request: Request) -> Response {
-    if request.method() == Method::OPTIONS {
-        let asked = request.headers().get("access-control-request-headers").and_then(|value| value.to_str().ok());
-        return respond(Reply::preflight(asked));
-    }
     let Some(format) = Format::of(request.uri().path()) else {
         return refuse(&Refusal::new(ErrorCode::ResourceNotFound, "a picture ends in .svg or .png"));
     };

@@ -11,8 +11,8 @@ use axum::extract::{Request, State};
 use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::Response;
-use collector::{Head, Headers, Moment, Reply, Routed};
-use protocol::{ErrorCode, Refusal};
+use collector::{Caller, Head, Headers, Moment, Reply, Routed};
+use protocol::{ErrorCode, ProjectId, Refusal};
 use queue::AppendError;
 
 use crate::body::{BodyError, discard, read_body};
@@ -34,7 +34,7 @@ pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Resp
     let Some(log) = &server.log else {
         return refuse(&Refusal::new(ErrorCode::ResourceNotFound, "this process does not collect"));
     };
-    let access = match server.metadata.access(&asked.project, asked.key.as_ref()) {
+    let access = match server.metadata.access(asked.project.as_ref(), &asked.key) {
         Ok(access) => access,
         Err(error) => return fault("the look-up of the key", error),
     };
@@ -49,7 +49,7 @@ pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Resp
         Err(error) => return refuse(&error.refusal(asked.body_bytes_max)),
     };
     // Again, because a body may take its time and a revoked key must stop at once.
-    let access = match server.metadata.access(&asked.project, asked.key.as_ref()) {
+    let access = match server.metadata.access(asked.project.as_ref(), &asked.key) {
         Ok(access) => access,
         Err(error) => return fault("the look-up of the key", error),
     };
@@ -59,7 +59,8 @@ pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Resp
     };
 
     let moment = Moment { now: now(), random };
-    let decision = asked.decide(&access, &body.bytes, &moment, &server.config.limits);
+    let caller = Caller { headers: head.headers, ..Caller::default() };
+    let decision = asked.decide(&access, &body.bytes, &moment, &caller, &server.config.limits);
     let whole = decision.counts.request_refused.map(|code| (code, 1));
     for (code, events) in decision.counts.refused.iter().copied().chain(whole) {
         server.telemetry.refused.get_or_create(&ByCode(code)).inc_by(events);
@@ -69,7 +70,7 @@ pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Resp
     }
     if let Some(record) = decision.record {
         if let Err(error) = log.append(vec![record]).await {
-            tracing::warn!(project = %asked.project, %error, "events not made durable");
+            tracing::warn!(project = decision.project.as_ref().map(ProjectId::as_str), %error, "events not made durable");
             server.telemetry.unavailable.inc_by(decision.counts.events_accepted);
             return match error {
                 // Only with limits that an operator has set apart: sending it again would not help.

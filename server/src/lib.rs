@@ -9,6 +9,7 @@ pub mod body;
 pub mod chart;
 pub mod cli;
 pub mod config;
+pub mod guard;
 pub mod http;
 pub mod ingest;
 pub mod listen;

@@ -4,13 +4,14 @@
 //! nothing. The file may be changed by the command line while a server runs: the server keeps a copy in memory and
 //! reads it again when SQLite says that another connection wrote (`PRAGMA data_version`).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use protocol::access::Access;
+use collector::PresentedKey;
+use protocol::access::{Access, Grant, KeyOptions, QueryOptions};
 use protocol::query::Filter;
-use protocol::{Key, KeyHash, KeyKind, KeyRecord, ProjectId};
+use protocol::{Key, KeyKind, KeyRecord, ProjectId, ProjectSettings};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// Name of the file in the data folder.
@@ -86,8 +87,8 @@ pub struct ListedKey {
 #[derive(Debug, Default)]
 struct Snapshot {
     version: i64,
-    projects: HashSet<ProjectId>,
-    keys: HashMap<String, KeyRecord>,
+    projects: HashMap<ProjectId, Arc<ProjectSettings>>,
+    keys: HashMap<String, Arc<KeyRecord>>,
 }
 
 /// The metadata of one data folder.
@@ -154,7 +155,9 @@ impl Metadata {
         now_ms: i64,
     ) -> Result<Key, MetadataError> {
         let key = new_key(kind)?;
-        let record = KeyRecord { query_filters: filters, ..KeyRecord::new(project.clone(), kind) };
+        let queries = (!filters.is_empty()).then_some(QueryOptions { filters });
+        let options = KeyOptions { queries, ..KeyOptions::default() };
+        let record = KeyRecord { options, ..KeyRecord::new(project.clone(), kind) };
         insert_key(&self.lock(), &key, &record, name, now_ms)?;
         self.reload()?;
         Ok(key)
@@ -213,24 +216,26 @@ impl Metadata {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// What `key` may do in `project`. A key that another process made or revoked counts from the next call on.
+    /// What `key` may do in `project`, or in its own project when none is named. A key that another process made or
+    /// revoked counts from the next call on.
     ///
     /// # Errors
     /// When SQLite fails.
-    pub fn access(&self, project: &ProjectId, key: Option<&KeyHash>) -> Result<Access, MetadataError> {
+    pub fn access(&self, project: Option<&ProjectId>, key: &PresentedKey) -> Result<Access, MetadataError> {
         let version = self.lock().pragma_query_value(None, "data_version", |row| row.get::<_, i64>(0))?;
         if self.snapshot().version != version {
             self.reload()?;
         }
         let snapshot = self.snapshot();
-        if !snapshot.projects.contains(project) {
+        if project.is_some_and(|project| !snapshot.projects.contains_key(project)) {
             return Ok(Access::UnknownProject);
         }
-        let record = key.and_then(|key| snapshot.keys.get(&key.to_hex()));
-        Ok(match record {
-            Some(record) if record.is_active && record.project == *project => Access::Known(record.clone()),
-            _ => Access::UnknownKey,
-        })
+        let record = key.hash().and_then(|key| snapshot.keys.get(&key.to_hex()));
+        let record = record.filter(|record| record.is_active && project.is_none_or(|named| *named == record.project));
+        let known = record.and_then(|record| Some((record, snapshot.projects.get(&record.project)?)));
+        Ok(known.map_or(Access::UnknownKey, |(key, settings)| {
+            Access::Known(Grant { key: Arc::clone(key), settings: Arc::clone(settings) })
+        }))
     }
 
     /// Reads everything again. `data_version` moves only when another connection wrote, so our own writes call this.
@@ -242,13 +247,13 @@ impl Metadata {
         let mut projects = connection.prepare_cached("SELECT id FROM project")?;
         for id in projects.query_map([], |row| row.get::<_, String>(0))? {
             if let Ok(id) = id?.parse() {
-                snapshot.projects.insert(id);
+                snapshot.projects.insert(id, Arc::default());
             }
         }
         let mut keys = connection.prepare_cached("SELECT hash, record FROM key")?;
         let mut rows = keys.query([])?;
         while let Some(row) = rows.next()? {
-            snapshot.keys.insert(row.get(0)?, serde_json::from_str(&row.get::<_, String>(1)?)?);
+            snapshot.keys.insert(row.get(0)?, Arc::new(serde_json::from_str(&row.get::<_, String>(1)?)?));
         }
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
         Ok(())
@@ -324,10 +329,11 @@ mod tests {
         let folder = Folder::new("own");
         let metadata = Metadata::open(&folder.0).unwrap();
         let (a, b) = (metadata.create_project("a", 0).unwrap(), metadata.create_project("b", 0).unwrap());
-        let access = |project: &ProjectId, key: &Key| metadata.access(project, Some(&key.hash())).unwrap();
-        assert!(matches!(access(&a.id, &a.write), Access::Known(record) if record.kind == KeyKind::Write));
+        let access =
+            |project: &ProjectId, key: &Key| metadata.access(Some(project), &PresentedKey::Ours(key.hash())).unwrap();
+        assert!(matches!(access(&a.id, &a.write), Access::Known(grant) if grant.key.kind == KeyKind::Write));
         assert_eq!(access(&a.id, &b.write), Access::UnknownKey);
-        assert_eq!(metadata.access(&a.id, None).unwrap(), Access::UnknownKey);
+        assert_eq!(metadata.access(Some(&a.id), &PresentedKey::None).unwrap(), Access::UnknownKey);
         assert_eq!(access(&"nowhere".parse().unwrap(), &a.write), Access::UnknownProject);
     }
 
@@ -337,9 +343,10 @@ mod tests {
         let (server, command) = (Metadata::open(&folder.0).unwrap(), Metadata::open(&folder.0).unwrap());
         let project = command.create_project("a", 0).unwrap();
         let hash = project.write.hash();
-        assert!(matches!(server.access(&project.id, Some(&hash)).unwrap(), Access::Known(_)));
+        let key = PresentedKey::Ours(hash);
+        assert!(matches!(server.access(Some(&project.id), &key).unwrap(), Access::Known(_)));
         assert!(command.revoke(&project.id, &hash.to_hex()).unwrap());
-        assert_eq!(server.access(&project.id, Some(&hash)).unwrap(), Access::UnknownKey);
+        assert_eq!(server.access(Some(&project.id), &key).unwrap(), Access::UnknownKey);
         assert!(!command.revoke(&project.id, "no such key").unwrap());
     }
 

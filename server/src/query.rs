@@ -8,26 +8,21 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::response::Response;
-use collector::{Head, Headers, Reply};
-use protocol::access::Access;
+use collector::Reply;
 use protocol::answer::Answer;
 use protocol::query::{Analysis, Params};
-use protocol::{ErrorCode, KeyHash, KeyRecord, Permit, ProjectId, Refusal};
+use protocol::{ErrorCode, KeyRecord, Permit, ProjectId, Refusal};
 
 use crate::body::read_body;
 use crate::http::{Server, now, refuse, respond};
-use crate::share;
 use crate::telemetry::ByCode;
+use crate::{guard, share};
 
 /// Bytes of a query's body; filters beyond that are a mistake.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// `GET` and `POST /3.0/projects/{project}/queries/{analysis}`.
 pub async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response {
-    if request.method() == Method::OPTIONS {
-        let asked = request.headers().get("access-control-request-headers").and_then(|value| value.to_str().ok());
-        return respond(Reply::preflight(asked));
-    }
     match ask(&server, request).await.and_then(|(_, answer)| {
         serde_json::to_vec(&answer).map_err(|error| Refusal::new(ErrorCode::Internal, error.to_string()))
     }) {
@@ -50,15 +45,10 @@ pub async fn answer(State(server): State<Arc<Server>>, request: Request) -> Resp
 pub async fn ask(server: &Arc<Server>, request: Request) -> Result<(Vec<(String, String)>, Answer), Refusal> {
     let (parts, body) = request.into_parts();
     let pairs = pairs(parts.uri.query());
-    let segments: Vec<_> = parts.uri.path().split('/').collect();
-    let [_, _, _, project, _, name] = segments.as_slice() else {
-        return Err(Refusal::new(ErrorCode::ResourceNotFound, "there is no such path"));
-    };
-    let name = name.split('.').next().unwrap_or_default();
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let (project, grant) = guard::permitted(server, &parts, Permit::Queries)?;
+    let segments = guard::segments(&parts);
+    let name = segments.get(2).and_then(|name| name.split('.').next()).unwrap_or_default();
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-    let head = Head { method: parts.method.as_str(), target, headers: Headers::read(header) };
-    let (project, key) = permitted(server, project, collector::presented_key(&head).as_ref())?;
 
     let analysis =
         Analysis::from_name(name).ok_or_else(|| Refusal::new(ErrorCode::ResourceNotFound, no_analysis(name)))?;
@@ -76,7 +66,7 @@ pub async fn ask(server: &Arc<Server>, request: Request) -> Result<(Vec<(String,
     } else {
         return Err(Refusal::new(ErrorCode::MethodNotAllowed, "queries are asked by GET or POST"));
     };
-    let answer = plan_and_run(server, &project, &key, analysis, &params).await?;
+    let answer = plan_and_run(server, &project, &grant.key, analysis, &params).await?;
     Ok((pairs, answer))
 }
 
@@ -91,22 +81,6 @@ pub fn pairs(query: Option<&str>) -> Vec<(String, String)> {
     form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect()
 }
 
-/// The project and what the key may do, if it may ask.
-fn permitted(server: &Server, project: &str, key: Option<&KeyHash>) -> Result<(ProjectId, KeyRecord), Refusal> {
-    let unknown_project = || Refusal::new(ErrorCode::ResourceNotFound, "there is no such project");
-    let project: ProjectId = project.parse().map_err(|_| unknown_project())?;
-    let access = server.metadata.access(&project, key).map_err(|error| {
-        tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "the look-up of the key failed");
-        Refusal::new(ErrorCode::Internal, "the look-up of the key failed; the operator's log says why")
-    })?;
-    match access {
-        Access::UnknownProject => Err(unknown_project()),
-        Access::UnknownKey => Err(Refusal::new(ErrorCode::InvalidApiKey, "the key is missing, unknown or revoked")),
-        Access::Known(record) if record.may(Permit::Queries) => Ok((project, record)),
-        Access::Known(_) => Err(Refusal::new(ErrorCode::KeyNotPermitted, "the key may not ask queries")),
-    }
-}
-
 async fn plan_and_run(
     server: &Arc<Server>,
     project: &ProjectId,
@@ -115,6 +89,6 @@ async fn plan_and_run(
     params: &Params,
 ) -> Result<Answer, Refusal> {
     let limits = &server.config.query.limits;
-    let plan = query::plan(project, analysis, params, &key.query_filters, now(), limits)?;
+    let plan = query::plan(project, analysis, params, key.query_filters(), now(), limits)?;
     share::run(server, plan).await
 }

@@ -1,26 +1,89 @@
-//! Which path goes to which part, and what operators ask: `/live`, `/ready`, `/metrics`.
+//! The table of routes: which path goes to which part and what it needs of its caller, and what operators ask: `/live`, `/ready`, `/metrics`.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
-use axum::routing::{any, get};
+use axum::routing::{MethodFilter, MethodRouter, any};
+use collector::Reply;
+use protocol::Permit;
 
-use crate::http::Server;
+use crate::body::discard;
+use crate::http::{Server, respond};
 use crate::{append, chart, ingest, query};
+
+/// What a route needs of its caller. The test of the whole table (`tests/tests/api_matrix.rs`) tries every route with every
+/// kind of key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing: operators' routes and discovery.
+    Nothing,
+    /// A key with this permit; the master key has all.
+    Permit(Permit),
+    /// The master key.
+    Master,
+    /// A signature of the edge.
+    Signature,
+}
+
+/// Who answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum To {
+    Live,
+    Ready,
+    Metrics,
+    Append,
+    Ingest,
+    Query,
+    Chart,
+}
+
+/// One route.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// One method; `GET` answers `HEAD` too.
+    pub method: &'static str,
+    /// The path, with axum's names in braces.
+    pub path: &'static str,
+    /// What the caller needs.
+    pub needs: Needs,
+    to: To,
+}
+
+const fn route(method: &'static str, path: &'static str, needs: Needs, to: To) -> Route {
+    Route { method, path, needs, to }
+}
+
+/// Every route of the server. The router is made of this table, so a route that is not here does not exist.
+pub const ROUTES: &[Route] = &[
+    route("GET", "/live", Needs::Nothing, To::Live),
+    route("GET", "/ready", Needs::Nothing, To::Ready),
+    route("GET", "/metrics", Needs::Nothing, To::Metrics),
+    route("POST", "/3.0/internal/append", Needs::Signature, To::Append),
+    route("POST", "/3.0/projects/{project}/events", Needs::Permit(Permit::Writes), To::Ingest),
+    route("POST", "/3.0/projects/{project}/events/{collection}", Needs::Permit(Permit::Writes), To::Ingest),
+    // With the parameter `data`.
+    route("GET", "/3.0/projects/{project}/events/{collection}", Needs::Permit(Permit::Writes), To::Ingest),
+    route("POST", "/3.0/projects/{project}/batches", Needs::Permit(Permit::Writes), To::Ingest),
+    route("GET", "/3.0/projects/{project}/queries/{analysis}", Needs::Permit(Permit::Queries), To::Query),
+    route("POST", "/3.0/projects/{project}/queries/{analysis}", Needs::Permit(Permit::Queries), To::Query),
+    route("GET", "/3.0/projects/{project}/charts/{picture}", Needs::Permit(Permit::Queries), To::Chart),
+];
 
 /// The whole HTTP interface of `server`.
 pub fn router(server: Arc<Server>) -> Router {
-    let mut router = Router::new()
-        .route("/live", get(|| async { text(StatusCode::OK, "live\n") }))
-        .route("/ready", get(ready))
-        .route("/metrics", get(metrics))
-        .route("/3.0/internal/append", any(append::append))
-        .route("/3.0/projects/{project}/queries/{analysis}", any(query::answer))
-        .route("/3.0/projects/{project}/charts/{picture}", any(chart::picture))
+    let mut router = Router::new();
+    let mut paths: Vec<&str> = ROUTES.iter().map(|route| route.path).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    for path in paths {
+        router = router.route(path, methods(path));
+    }
+    // What the collector refuses with Keen's envelope: paths that do not exist.
+    router = router
         .route("/3.0", any(ingest::ingest))
         .route("/3.0/", any(ingest::ingest))
         .route("/3.0/{*rest}", any(ingest::ingest));
@@ -29,6 +92,38 @@ pub fn router(server: Arc<Server>) -> Router {
         None => router.fallback(ingest::ingest),
     };
     router.with_state(server)
+}
+
+/// The methods of one path; `OPTIONS` is a preflight on every path of the API, and other methods get 405 in Keen's envelope.
+fn methods(path: &'static str) -> MethodRouter<Arc<Server>> {
+    let mut router = MethodRouter::new();
+    let mut allowed = Vec::new();
+    for route in ROUTES.iter().filter(|route| route.path == path) {
+        allowed.push(route.method);
+        let Ok(filter) = MethodFilter::try_from(Method::from_bytes(route.method.as_bytes()).unwrap_or(Method::GET))
+        else {
+            continue;
+        };
+        router = match route.to {
+            To::Live => router.on(filter, || async { text(StatusCode::OK, "live\n") }),
+            To::Ready => router.on(filter, ready),
+            To::Metrics => router.on(filter, metrics),
+            To::Append => router.on(filter, append::append),
+            To::Ingest => router.on(filter, ingest::ingest),
+            To::Query => router.on(filter, query::answer),
+            To::Chart => router.on(filter, chart::picture),
+        };
+    }
+    let allowed = allowed.join(", ");
+    router.options(preflight).fallback(move |request: Request| async move {
+        discard(request.into_body()).await;
+        respond(Reply::method_not_allowed(allowed))
+    })
+}
+
+async fn preflight(headers: HeaderMap) -> Response {
+    let asked = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).and_then(|value| value.to_str().ok());
+    respond(Reply::preflight(asked))
 }
 
 /// Ready means: a durable acknowledgement is possible.

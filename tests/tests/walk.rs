@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use collector::{Head, Headers, Moment, Routed, route};
+use collector::{Caller, Head, Headers, Moment, Routed, route};
 use processor::{Dedupe, Processor};
 use protocol::access::Access;
 use protocol::limits::{Limits, QueryLimits};
@@ -93,10 +93,10 @@ fn collect(project: &ProjectId, body: &str) -> Vec<u8> {
     let target = format!("/3.0/projects/walk/batches?api_key={}", key.reveal());
     let head = Head { method: "POST", target: &target, headers: Headers::default() };
     let Routed::Ask(asked) = route(&head, &Limits::default()) else { panic!("not a write") };
-    assert_eq!(asked.key, Some(key.hash()));
-    let access = Access::Known(KeyRecord::new(project.clone(), KeyKind::Write));
+    assert_eq!(asked.key.hash(), Some(&key.hash()));
+    let access = Access::known(KeyRecord::new(project.clone(), KeyKind::Write));
     let moment = Moment { now: received(), random: [0; 10] };
-    let decision = asked.decide(&access, body.as_bytes(), &moment, &Limits::default());
+    let decision = asked.decide(&access, body.as_bytes(), &moment, &Caller::default(), &Limits::default());
     assert_eq!(decision.reply.status, 200);
     decision.record.expect("an accepted event")
 }

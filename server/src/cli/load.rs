@@ -313,7 +313,7 @@ fn body(lines: &[Line], collection: &CollectionName) -> anyhow::Result<Vec<u8>> 
             properties: &line.text,
         })
         .collect();
-    Ok(serde_json::to_vec(&Batch { sent_at: now().millis(), events, dropped: Vec::new() })?)
+    Ok(serde_json::to_vec(&Batch { batch_id: None, sent_at: now().millis(), events, dropped: Vec::new() })?)
 }
 
 /// The `keen.timestamp` of an event, when it has one that can be read; the collector judges the rest.
