@@ -113,6 +113,10 @@ impl ProjectSettings {
     /// # Errors
     /// With the path of the member, for a person.
     pub fn parse(text: &str) -> Result<Self, String> {
+        // A list would be read as settings too, its elements in order.
+        if !text.trim_ascii_start().starts_with('{') {
+            return Err("settings are a JSON object".to_owned());
+        }
         let settings: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let (asked, read) = (serde_json::from_str(text), serde_json::to_value(&settings));
         if let (Ok(asked), Ok(read)) = (asked, read)
