@@ -11,6 +11,9 @@ use anyhow::Context;
 use protocol::limits::{Limits, QueryLimits};
 use serde::Deserialize;
 
+use crate::gate::GateSettings;
+use crate::limits::RateSettings;
+
 /// Begins the name of every variable that changes a setting.
 const VARIABLE_PREFIX: &str = "RIVULET_";
 
@@ -36,6 +39,10 @@ pub struct Config {
     pub query: QuerySettings,
     /// How long requests may take.
     pub http: HttpSettings,
+    /// What one key and one address may send.
+    pub rates: RateSettings,
+    /// How many writes are under way at once.
+    pub gate: GateSettings,
     /// What the edge needs to hand batches over.
     pub edge: EdgeSettings,
 }
@@ -120,6 +127,8 @@ impl Default for Config {
             limits: Limits::default(),
             query: QuerySettings::default(),
             http: HttpSettings::default(),
+            rates: RateSettings::default(),
+            gate: GateSettings::default(),
             edge: EdgeSettings::default(),
         }
     }
@@ -179,6 +188,8 @@ impl Config {
         anyhow::ensure!(!self.roles.is_empty(), "roles is empty: name at least one of collect, process, query");
         anyhow::ensure!(self.http.connections_max > 0, "http.connections_max is 0: no request could come in");
         anyhow::ensure!(self.query.running_max > 0, "query.running_max is 0: at least one query must be able to run");
+        anyhow::ensure!(self.gate.writes_max > 0, "gate.writes_max is 0: no event could come in");
+        anyhow::ensure!(self.rates.burst_s > 0, "rates.burst_s is 0: no event could come in");
         if let Some(web) = &self.web {
             anyhow::ensure!(web.is_dir(), "web: there is no folder {}", web.display());
         }
@@ -198,8 +209,17 @@ impl Config {
 const RECORD_EVENT_BYTES: usize = 500;
 
 /// Sections whose fields a variable can name, the longest first.
-const SECTIONS: &[&[&str]] =
-    &[&["query", "limits"], &["queue"], &["store"], &["limits"], &["query"], &["http"], &["edge"]];
+const SECTIONS: &[&[&str]] = &[
+    &["query", "limits"],
+    &["queue"],
+    &["store"],
+    &["limits"],
+    &["query"],
+    &["http"],
+    &["rates"],
+    &["gate"],
+    &["edge"],
+];
 /// Fields outside every section. Other variables with our prefix (keys for the command line, paths for tests) are not
 /// settings and are left alone.
 const FIELDS: &[&str] = &["data", "listen", "roles", "web"];

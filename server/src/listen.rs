@@ -2,10 +2,14 @@
 //!
 //! Apart because `axum::serve` sets no time-out on the head of a request and no bound on connections.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -13,6 +17,17 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::HttpSettings;
+
+/// The address at the other end of a request's connection; an extension of every request.
+#[derive(Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // No address in a log.
+        f.write_str("Peer(…)")
+    }
+}
 
 /// How long to wait after a connection could not be taken (too many open files, say) before the next.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -31,8 +46,8 @@ pub async fn listen(listener: TcpListener, router: Router, settings: HttpSetting
             _ = told.wait_for(|told| *told) => break,
             accepted = accepted => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be taken");
                 tokio::time::sleep(ACCEPT_RETRY).await;
@@ -43,7 +58,12 @@ pub async fn listen(listener: TcpListener, router: Router, settings: HttpSetting
         let _ = stream.set_nodelay(true);
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(Duration::from_millis(settings.header_ms_max));
-        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+        let inner = TowerToHyperService::new(router.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer.ip()));
+            inner.call(request)
+        });
+        let connection = http.serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // An error is the peer's: it hung up, or was not speaking HTTP.

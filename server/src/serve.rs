@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::body::room_for_bodies;
 use crate::config::{Config, Role};
+use crate::door::Door;
 use crate::http::Server;
 use crate::listen::listen;
 use crate::logs::open_log;
@@ -82,6 +83,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let server = Arc::new(Server {
         queries: Arc::new(Semaphore::new(config.query.running_max)),
         queries_waiting: AtomicUsize::new(0),
+        door: Door::new(&config),
         bodies: Arc::new(room_for_bodies(config.http.bodies_bytes_max)),
         log: has(Role::Collect).then(|| Arc::clone(&log)),
         store: has(Role::Query).then_some(store).flatten(),
