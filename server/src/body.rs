@@ -51,7 +51,8 @@ pub fn room_for_bodies(bytes: usize) -> Semaphore {
 pub async fn read_body(body: Body, bytes_max: usize, server: &Server) -> Result<Received, BodyError> {
     let reading = async {
         let (mut body, mut received) = (body, Received::default());
-        while let Some(frame) = body.frame().await {
+        let pause_max = Duration::from_millis(server.config.http.body_pause_ms_max);
+        while let Some(frame) = tokio::time::timeout(pause_max, body.frame()).await.map_err(|_| BodyError::Broken)? {
             let Ok(frame) = frame else { return Err(BodyError::Broken) };
             let Some(data) = frame.data_ref() else { continue };
             if received.bytes.len() + data.len() > bytes_max {

@@ -25,4 +25,7 @@ pub mod routes;
 pub mod serve;
 pub mod share;
 pub mod telemetry;
+pub mod tls;
+pub mod trace;
 pub mod upkeep;
+pub mod watch;
