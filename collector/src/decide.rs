@@ -80,6 +80,14 @@ pub struct Counts {
     pub request_refused: Option<ErrorCode>,
 }
 
+impl Counts {
+    /// Events that the request held, as far as it was understood.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.events_accepted + self.refused.iter().map(|(_, events)| events).sum::<u64>()
+    }
+}
+
 impl Asked {
     /// Says whether to read the body, from what the look-up found.
     ///

@@ -51,7 +51,8 @@ pub fn room_for_bodies(bytes: usize) -> Semaphore {
 pub async fn read_body(body: Body, bytes_max: usize, server: &Server) -> Result<Received, BodyError> {
     let reading = async {
         let (mut body, mut received) = (body, Received::default());
-        while let Some(frame) = body.frame().await {
+        let pause_max = Duration::from_millis(server.config.http.body_pause_ms_max);
+        while let Some(frame) = tokio::time::timeout(pause_max, body.frame()).await.map_err(|_| BodyError::Broken)? {
             let Ok(frame) = frame else { return Err(BodyError::Broken) };
             let Some(data) = frame.data_ref() else { continue };
             if received.bytes.len() + data.len() > bytes_max {
@@ -93,8 +94,21 @@ const DISCARD_MAX: Duration = Duration::from_secs(5);
 /// Reads the body of a request that is refused unread and throws it away, so that a sender who is still writing gets the
 /// reply and not a broken connection. Bounded in bytes and time.
 pub async fn discard(body: Body) {
+    discard_up_to(body, DRAIN_BYTES_MAX).await;
+}
+
+/// Bytes of a body that are thrown away of one who is sent away because there is too much to do; a longer one is not worth
+/// its reading, and its connection breaks.
+const SENT_AWAY_BYTES_MAX: usize = 256 * 1024;
+
+/// As [`discard`], for who is sent away under overload.
+pub async fn discard_little(body: Body) {
+    discard_up_to(body, SENT_AWAY_BYTES_MAX).await;
+}
+
+async fn discard_up_to(body: Body, bytes_max: usize) {
     let reading = async {
-        let mut frames = http_body_util::Limited::new(body, DRAIN_BYTES_MAX);
+        let mut frames = http_body_util::Limited::new(body, bytes_max);
         while let Some(Ok(_)) = frames.frame().await {}
     };
     let _ = tokio::time::timeout(DISCARD_MAX, reading).await;

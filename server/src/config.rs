@@ -11,6 +11,10 @@ use anyhow::Context;
 use protocol::limits::{Limits, QueryLimits};
 use serde::Deserialize;
 
+use crate::gate::GateSettings;
+use crate::limits::RateSettings;
+use crate::tls::TlsSettings;
+
 /// Begins the name of every variable that changes a setting.
 const VARIABLE_PREFIX: &str = "RIVULET_";
 
@@ -36,6 +40,12 @@ pub struct Config {
     pub query: QuerySettings,
     /// How long requests may take.
     pub http: HttpSettings,
+    /// Certificate and key; plain HTTP without.
+    pub tls: TlsSettings,
+    /// What one key and one address may send.
+    pub rates: RateSettings,
+    /// How many writes are under way at once.
+    pub gate: GateSettings,
     /// What the edge needs to hand batches over.
     pub edge: EdgeSettings,
 }
@@ -70,8 +80,14 @@ pub struct QuerySettings {
 pub struct HttpSettings {
     /// Milliseconds for a whole body to arrive.
     pub body_ms_max: u64,
-    /// Milliseconds for the head of a request to arrive; the connection is closed then.
+    /// Milliseconds in which a body must go on arriving.
+    pub body_pause_ms_max: u64,
+    /// Milliseconds for the head of a request to arrive; the connection is closed then. TLS's handshake is limited alike.
     pub header_ms_max: u64,
+    /// Milliseconds for a whole request, from its head to its answer; 503 then. Longer than a query may run.
+    pub request_ms_max: u64,
+    /// Milliseconds that a connection may be idle between requests. Longer than the proxy in front keeps one.
+    pub idle_ms_max: u64,
     /// Connections at once; further ones wait to be taken.
     pub connections_max: usize,
     /// Bytes of all bodies together that are in memory; one more is answered 503.
@@ -120,6 +136,9 @@ impl Default for Config {
             limits: Limits::default(),
             query: QuerySettings::default(),
             http: HttpSettings::default(),
+            tls: TlsSettings::default(),
+            rates: RateSettings::default(),
+            gate: GateSettings::default(),
             edge: EdgeSettings::default(),
         }
     }
@@ -135,7 +154,10 @@ impl Default for HttpSettings {
     fn default() -> Self {
         Self {
             body_ms_max: 30_000,
+            body_pause_ms_max: 10_000,
             header_ms_max: 10_000,
+            request_ms_max: 360_000,
+            idle_ms_max: 75_000,
             connections_max: 10_000,
             bodies_bytes_max: 256 * 1024 * 1024,
             drain_ms: 10_000,
@@ -179,6 +201,15 @@ impl Config {
         anyhow::ensure!(!self.roles.is_empty(), "roles is empty: name at least one of collect, process, query");
         anyhow::ensure!(self.http.connections_max > 0, "http.connections_max is 0: no request could come in");
         anyhow::ensure!(self.query.running_max > 0, "query.running_max is 0: at least one query must be able to run");
+        self.tls.files()?;
+        anyhow::ensure!(
+            self.http.request_ms_max > self.query.limits.run_ms_max,
+            "http.request_ms_max is {}: it must be longer than query.limits.run_ms_max, {}",
+            self.http.request_ms_max,
+            self.query.limits.run_ms_max
+        );
+        anyhow::ensure!(self.gate.writes_max > 0, "gate.writes_max is 0: no event could come in");
+        anyhow::ensure!(self.rates.burst_s > 0, "rates.burst_s is 0: no event could come in");
         if let Some(web) = &self.web {
             anyhow::ensure!(web.is_dir(), "web: there is no folder {}", web.display());
         }
@@ -198,8 +229,17 @@ impl Config {
 const RECORD_EVENT_BYTES: usize = 500;
 
 /// Sections whose fields a variable can name, the longest first.
-const SECTIONS: &[&[&str]] =
-    &[&["query", "limits"], &["queue"], &["store"], &["limits"], &["query"], &["http"], &["edge"]];
+const SECTIONS: &[&[&str]] = &[
+    &["query", "limits"],
+    &["queue"],
+    &["store"],
+    &["limits"],
+    &["query"],
+    &["http"],
+    &["rates"],
+    &["gate"],
+    &["edge"],
+];
 /// Fields outside every section. Other variables with our prefix (keys for the command line, paths for tests) are not
 /// settings and are left alone.
 const FIELDS: &[&str] = &["data", "listen", "roles", "web"];

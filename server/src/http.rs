@@ -16,6 +16,7 @@ use protocol::{ErrorCode, Refusal, Timestamp};
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
+use crate::door::Door;
 use crate::metadata::Metadata;
 use crate::telemetry::Telemetry;
 
@@ -36,6 +37,8 @@ pub struct Server {
     pub append_secrets: Vec<collector::append::Secret>,
     /// The counters.
     pub telemetry: Arc<Telemetry>,
+    /// The limits of writes.
+    pub door: Door,
     /// Room for bodies in memory.
     pub bodies: Arc<Semaphore>,
     /// Room for running queries.

@@ -15,8 +15,10 @@ use collector::{Caller, Head, Headers, Moment, Reply, Routed};
 use protocol::{ErrorCode, ProjectId, Refusal};
 use queue::AppendError;
 
-use crate::body::{BodyError, discard, read_body};
+use crate::body::{BodyError, discard};
+use crate::door::send_away;
 use crate::http::{RETRY_AFTER_S, Server, fault, now, refuse, respond};
+use crate::listen::Peer;
 use crate::metadata;
 use crate::telemetry::{ByCode, ByReason, ByStatus};
 
@@ -34,6 +36,9 @@ pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Resp
     let Some(log) = &server.log else {
         return refuse(&Refusal::new(ErrorCode::ResourceNotFound, "this process does not collect"));
     };
+    if let Err(reply) = server.door.knock(&asked, &server.telemetry) {
+        return send_away(reply, &parts, body).await;
+    }
     let access = match server.metadata.access(asked.project.as_ref(), &asked.key) {
         Ok(access) => access,
         Err(error) => return fault("the look-up of the key", error),
@@ -43,7 +48,12 @@ pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Resp
         server.telemetry.denied.get_or_create(&ByStatus(reply.status)).inc();
         return respond_unread(reply, &parts, body).await;
     }
-    let body = match read_body(body, asked.body_bytes_max, &server).await {
+    let address = parts.extensions.get::<Peer>().map(|peer| peer.0);
+    let mut pass = match server.door.admit(&asked, &access, &parts, address, &server.telemetry) {
+        Ok(pass) => pass,
+        Err(reply) => return send_away(reply, &parts, body).await,
+    };
+    let body = match pass.read(body, asked.body_bytes_max, &server).await {
         Ok(body) => body,
         Err(BodyError::TooLarge) => return respond(asked.too_large()),
         Err(error) => return refuse(&error.refusal(asked.body_bytes_max)),
@@ -61,6 +71,7 @@ pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Resp
     let moment = Moment { now: now(), random };
     let caller = Caller { headers: head.headers, ..Caller::default() };
     let decision = asked.decide(&access, &body.bytes, &moment, &caller, &server.config.limits);
+    pass.settle(decision.counts.events(), body.bytes.len());
     let whole = decision.counts.request_refused.map(|code| (code, 1));
     for (code, events) in decision.counts.refused.iter().copied().chain(whole) {
         server.telemetry.refused.get_or_create(&ByCode(code)).inc_by(events);

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::body::room_for_bodies;
 use crate::config::{Config, Role};
+use crate::door::Door;
 use crate::http::Server;
 use crate::listen::listen;
 use crate::logs::open_log;
@@ -27,6 +28,8 @@ const WATCH_EVERY: Duration = Duration::from_millis(500);
 pub struct Running {
     /// Where it listens; the port is the real one when 0 was asked for.
     pub address: std::net::SocketAddr,
+    /// `http` or `https`.
+    pub scheme: &'static str,
     stopping: Arc<AtomicBool>,
     shutdown: tokio::sync::watch::Sender<bool>,
     serving: tokio::task::JoinHandle<()>,
@@ -52,6 +55,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("can't listen on {}: choose another with --listen", config.listen))?;
+    let tls = config.tls.start()?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let data = config.data.clone();
     std::fs::create_dir_all(&data).with_context(|| format!("can't make the data folder {}", data.display()))?;
     let address = listener.local_addr().context("the listener has no address")?;
@@ -82,6 +87,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let server = Arc::new(Server {
         queries: Arc::new(Semaphore::new(config.query.running_max)),
         queries_waiting: AtomicUsize::new(0),
+        door: Door::new(&config),
         bodies: Arc::new(room_for_bodies(config.http.bodies_bytes_max)),
         log: has(Role::Collect).then(|| Arc::clone(&log)),
         store: has(Role::Query).then_some(store).flatten(),
@@ -91,9 +97,9 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         config,
     });
     let settings = server.config.http.clone();
-    let serving = tokio::spawn(listen(listener, router(server), settings, told));
-    tracing::info!(%address, "listening");
-    Ok(Running { address, stopping, shutdown, serving, log, processing, drain })
+    let serving = tokio::spawn(listen(listener, tls, router(server), settings, told));
+    tracing::info!(%address, scheme, "listening");
+    Ok(Running { scheme, address, stopping, shutdown, serving, log, processing, drain })
 }
 
 fn spawn_processing(
@@ -161,8 +167,9 @@ impl Running {
 /// # Errors
 /// As [`start`] and [`Running::stop`].
 pub async fn serve(config: Config) -> anyhow::Result<()> {
+    crate::trace::hide_panics();
     let running = start(config).await?;
-    println!("rivulet listens on http://{}", running.address);
+    println!("rivulet listens on {}://{}", running.scheme, running.address);
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .context("can't listen for SIGTERM")?;
     tokio::select! {

@@ -19,6 +19,11 @@ pub const METRICS: &[(&str, &str, &str)] = &[
     ("collect_events_accepted", "counter", "Events that were acknowledged after the log had synced them"),
     ("collect_events_refused", "counter", "Events, and whole requests whose key was good, that were refused, by code"),
     ("collect_requests_denied", "counter", "Requests whose project or key was not good, by HTTP status"),
+    (
+        "collect_requests_limited",
+        "counter",
+        "Writes that were told to come again, by whose limit it was: key, address or share",
+    ),
     ("collect_events_unavailable", "counter", "Events that could not be made durable and were answered 503"),
     ("sdk_events_dropped", "counter", "Events that senders say they had to drop before sending, by reason"),
     ("append_records_accepted", "counter", "Records from the edge that were put in the log"),
@@ -55,6 +60,28 @@ impl EncodeLabelSet for ByStatus {
     }
 }
 
+/// The label of metrics that count by whose limit was reached.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub enum ByLimit {
+    /// The budget of a key.
+    Key,
+    /// The budget of an address.
+    Address,
+    /// The project's share of what may be under way at once.
+    Share,
+}
+
+impl EncodeLabelSet for ByLimit {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let name = match self {
+            Self::Key => "key",
+            Self::Address => "address",
+            Self::Share => "share",
+        };
+        [("limit", name)].as_slice().encode(encoder)
+    }
+}
+
 /// The label of metrics that count by a sender's reason.
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub struct ByReason(pub DropReason);
@@ -75,6 +102,8 @@ pub struct Telemetry {
     pub refused: Family<ByCode, Counter>,
     /// `collect_requests_denied`.
     pub denied: Family<ByStatus, Counter>,
+    /// `collect_requests_limited`.
+    pub limited: Family<ByLimit, Counter>,
     /// `collect_events_unavailable`.
     pub unavailable: Counter,
     /// `sdk_events_dropped`.
@@ -112,6 +141,7 @@ impl Default for Telemetry {
             accepted: Counter::default(),
             refused: Family::default(),
             denied: Family::default(),
+            limited: Family::default(),
             unavailable: Counter::default(),
             dropped: Family::default(),
             appended: Counter::default(),
@@ -140,6 +170,7 @@ impl Telemetry {
                 "collect_events_accepted" => registry.register(*name, *meaning, self.accepted.clone()),
                 "collect_events_refused" => registry.register(*name, *meaning, self.refused.clone()),
                 "collect_requests_denied" => registry.register(*name, *meaning, self.denied.clone()),
+                "collect_requests_limited" => registry.register(*name, *meaning, self.limited.clone()),
                 "collect_events_unavailable" => registry.register(*name, *meaning, self.unavailable.clone()),
                 "sdk_events_dropped" => registry.register(*name, *meaning, self.dropped.clone()),
                 "append_records_accepted" => registry.register(*name, *meaning, self.appended.clone()),
@@ -190,6 +221,7 @@ mod tests {
         telemetry.refused.get_or_create(&ByCode(ErrorCode::InvalidEvent)).inc();
         telemetry.queries_refused.get_or_create(&ByCode(ErrorCode::InvalidParameter)).inc();
         telemetry.denied.get_or_create(&ByStatus(401)).inc();
+        telemetry.limited.get_or_create(&ByLimit::Key).inc();
         telemetry.dropped.get_or_create(&ByReason(DropReason::QueueFull)).inc();
         let text = telemetry.text().unwrap();
         for (name, kind, _) in METRICS {
