@@ -11,6 +11,8 @@ use anyhow::Context;
 use protocol::limits::{Limits, QueryLimits};
 use serde::Deserialize;
 
+use crate::caller::Network;
+
 /// Begins the name of every variable that changes a setting.
 const VARIABLE_PREFIX: &str = "RIVULET_";
 
@@ -36,6 +38,8 @@ pub struct Config {
     pub query: QuerySettings,
     /// How long requests may take.
     pub http: HttpSettings,
+    /// Where places of addresses are looked up.
+    pub places: PlaceSettings,
     /// What the edge needs to hand batches over.
     pub edge: EdgeSettings,
 }
@@ -78,6 +82,16 @@ pub struct HttpSettings {
     pub bodies_bytes_max: usize,
     /// Milliseconds that running requests get when the server is told to stop.
     pub drain_ms: u64,
+    /// Networks of proxies whose `X-Forwarded-For` is believed (`["10.0.0.0/8"]`). Empty: the peer is the caller.
+    pub trusted_proxies: Vec<Network>,
+}
+
+/// Where places of addresses are looked up.
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct PlaceSettings {
+    /// File of the MaxMind DB form with cities, such as GeoLite2 City; it is read into memory. None: no place is known.
+    pub database: Option<PathBuf>,
 }
 
 /// The signed route that a Cloudflare worker appends through.
@@ -120,6 +134,7 @@ impl Default for Config {
             limits: Limits::default(),
             query: QuerySettings::default(),
             http: HttpSettings::default(),
+            places: PlaceSettings::default(),
             edge: EdgeSettings::default(),
         }
     }
@@ -139,6 +154,7 @@ impl Default for HttpSettings {
             connections_max: 10_000,
             bodies_bytes_max: 256 * 1024 * 1024,
             drain_ms: 10_000,
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -199,7 +215,7 @@ const RECORD_EVENT_BYTES: usize = 500;
 
 /// Sections whose fields a variable can name, the longest first.
 const SECTIONS: &[&[&str]] =
-    &[&["query", "limits"], &["queue"], &["store"], &["limits"], &["query"], &["http"], &["edge"]];
+    &[&["query", "limits"], &["queue"], &["store"], &["limits"], &["query"], &["http"], &["edge"], &["places"]];
 /// Fields outside every section. Other variables with our prefix (keys for the command line, paths for tests) are not
 /// settings and are left alone.
 const FIELDS: &[&str] = &["data", "listen", "roles", "web"];

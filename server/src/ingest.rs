@@ -59,7 +59,10 @@ pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Resp
     };
 
     let moment = Moment { now: now(), random };
-    let caller = Caller { headers: head.headers, ..Caller::default() };
+    let locate = |address| server.callers.places.locate(address);
+    let salt = server.callers.salt(moment.now);
+    let address = server.callers.address(&parts);
+    let caller = Caller { headers: head.headers, address, locate: Some(&locate), salt: salt.as_ref() };
     let decision = asked.decide(&access, &body.bytes, &moment, &caller, &server.config.limits);
     let whole = decision.counts.request_refused.map(|code| (code, 1));
     for (code, events) in decision.counts.refused.iter().copied().chain(whole) {
