@@ -4,23 +4,28 @@
 //! record is made durable; the shell does that before it sends the reply.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::cell::OnceCell;
 
-use protocol::access::{Access, Grant};
+use protocol::access::{Access, Grant, WriteOptions};
 use protocol::batch::{BatchAnswer, DropReason, EventResult, Refused};
-use protocol::limits::Limits;
-use protocol::record::{Location, Record, RecordEvent, VERSION};
+use protocol::limits::{Limits, RECORD_BYTES_MAX};
+use protocol::writer::RecordWriter;
 use protocol::{ErrorCode, EventId, Permit, ProjectId, Refusal, Timestamp};
 use serde_json::value::RawValue;
 
 use crate::body;
+use crate::caller::{Caller, Visible};
 use crate::forms;
+use crate::origin;
+use crate::patch;
 use crate::reply::Reply;
-use crate::route::{Asked, Form, Headers, PresentedKey};
-use crate::steps::{Draft, Source, check};
+use crate::route::{Asked, Form, PresentedKey};
+use crate::steps::{Accepted, Draft, Rules, Source, check, not_listed};
 
 /// Bytes of a record beside the properties, per event: id, time, names of the envelope.
 const ENVELOPE_BYTES: usize = 160;
+/// Bytes of the same at most: with the longest name of a collection.
+const ENVELOPE_BYTES_MAX: usize = 500;
 
 /// When a request came, and what chance gives it.
 #[derive(Debug, Clone, Copy)]
@@ -29,26 +34,6 @@ pub struct Moment {
     pub now: Timestamp,
     /// Random bytes for the ids of events that bring none; drawn once per request.
     pub random: [u8; 10],
-}
-
-/// Who sent a request, as the shell knows it.
-#[derive(Clone, Copy, Default)]
-pub struct Caller<'a> {
-    /// The request's headers, as they were given to [`crate::route`].
-    pub headers: Headers<'a>,
-    /// The caller's address: the peer's, or the one a trusted proxy names.
-    pub address: Option<IpAddr>,
-    /// Finds the place of an address; none where nothing is known of places.
-    pub locate: Option<&'a (dyn Fn(IpAddr) -> Option<Location> + Sync)>,
-    /// The day's salt for [`protocol::record::Context::visitor`]; none: visitors are not told apart.
-    pub salt: Option<&'a [u8; 32]>,
-}
-
-impl std::fmt::Debug for Caller<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Not the address, nor the salt.
-        f.write_str("Caller(…)")
-    }
 }
 
 /// What is to be done about a request.
@@ -118,7 +103,7 @@ impl Asked {
 
     /// Decides on the request. `body` is as it came from the network.
     ///
-    /// Costs about 4 ns a byte natively (`examples/decide.rs`); copies the properties once, into the record.
+    /// Costs about 4 ns a byte natively (`examples/bench_decide.rs`); copies the properties once, into the record.
     #[must_use]
     pub fn decide(
         &self,
@@ -139,7 +124,7 @@ impl Asked {
         access: &Access,
         body: &[u8],
         moment: &Moment,
-        _caller: &Caller<'_>,
+        caller: &Caller<'_>,
         limits: &Limits,
     ) -> Result<Decision, Refusal> {
         let grant = self.permit(access)?;
@@ -152,7 +137,15 @@ impl Asked {
             Form::Single { .. } => body::text(body, self.is_gzip, self.body_bytes_max, ErrorCode::InvalidEvent)?,
             Form::Bulk | Form::Batch => body::text(body, self.is_gzip, self.body_bytes_max, ErrorCode::InvalidBatch)?,
         };
-        let mut sieve = Sieve::new(moment, limits);
+        let visible = Visible::new(caller, &grant.settings.privacy);
+        let options = grant.key.options.writes.as_ref();
+        let rules = Rules {
+            limits,
+            visible: &visible,
+            collections: options.and_then(|options| options.collections.as_deref()),
+            autofill: options.and_then(|options| options.autofill.as_ref()).map(patch::deep).unwrap_or_default(),
+        };
+        let mut sieve = Sieve::new(moment, &rules, &grant.key.project, text.len());
         let reply = match &self.form {
             Form::Single { collection } | Form::Written { collection, .. } => {
                 let source = Source::Keen { collection: collection.as_deref().map(Cow::Borrowed) };
@@ -164,20 +157,18 @@ impl Asked {
             Form::Bulk => bulk(&text, &mut sieve)?,
             Form::Batch => batch(&text, &mut sieve)?,
         };
-        let (events, counts) = (sieve.events, sieve.counts);
-        let project = grant.key.project.clone();
-        let record = record(project.clone(), events, moment.now, text.len())?;
-        Ok(Decision { project: Some(project), reply, record, counts })
+        let (record, counts) = (sieve.record.map(RecordWriter::finish), sieve.counts);
+        Ok(Decision { project: Some(grant.key.project.clone()), reply, record, counts })
     }
 
     fn permit<'a>(&self, access: &'a Access) -> Result<&'a Grant, Refusal> {
         match access {
             Access::UnknownProject => Err(Refusal::new(ErrorCode::ResourceNotFound, "there is no such project")),
             Access::Known(grant) if grant.key.is_active && self.names(&grant.key.project) => {
-                if grant.key.may(Permit::Writes) {
-                    return Ok(grant);
+                if !grant.key.may(Permit::Writes) {
+                    return Err(Refusal::new(ErrorCode::KeyNotPermitted, "this key may not write events"));
                 }
-                Err(Refusal::new(ErrorCode::KeyNotPermitted, "this key may not write events"))
+                self.narrow(grant).map(|()| grant)
             }
             Access::Known(_) | Access::UnknownKey => {
                 let message = if self.key == PresentedKey::None {
@@ -187,6 +178,27 @@ impl Asked {
                 };
                 Err(Refusal::new(ErrorCode::InvalidApiKey, message))
             }
+        }
+    }
+
+    /// Holds the request, as far as it is known without its body, to what narrows the key and to the project's settings.
+    fn narrow(&self, grant: &Grant) -> Result<(), Refusal> {
+        if let Some(WriteOptions { collections, origins, .. }) = &grant.key.options.writes {
+            if origins.as_ref().is_some_and(|listed| !origin::is_listed(listed, self.origin.as_deref())) {
+                let message = "this key may not be used from this origin";
+                return Err(Refusal::new(ErrorCode::OriginNotAllowed, message));
+            }
+            if let (Form::Single { collection } | Form::Written { collection, .. }, Some(listed)) =
+                (&self.form, collections)
+                && let Some(collection) = collection
+                && !listed.contains(collection)
+            {
+                return Err(not_listed(collection));
+            }
+        }
+        match &self.form {
+            Form::Written { written, .. } => written.check_redirect(&grant.settings.redirect_hosts),
+            _ => Ok(()),
         }
     }
 
@@ -210,49 +222,31 @@ impl Asked {
     }
 }
 
-/// The record of these events as one line.
-fn record(
-    project: ProjectId,
-    events: Vec<RecordEvent<'_>>,
-    now: Timestamp,
-    text_bytes: usize,
-) -> Result<Option<Vec<u8>>, Refusal> {
-    if events.is_empty() {
-        return Ok(None);
-    }
-    let mut bytes = Vec::with_capacity(text_bytes + (events.len() + 1) * ENVELOPE_BYTES);
-    let record = Record { v: VERSION, project, received_at: now, context: None, events };
-    serde_json::to_writer(&mut bytes, &record)
-        .map_err(|_| Refusal::new(ErrorCode::Internal, "the record could not be written"))?;
-    // Inside JSON a line break is white space (in strings it is escaped), so it may become a space.
-    for byte in &mut bytes {
-        if matches!(byte, b'\n' | b'\r') {
-            *byte = b' ';
-        }
-    }
-    Ok(Some(bytes))
-}
-
-/// Lets the good events of one request through and counts the others.
+/// Lets the good events of one request through into the record and counts the others.
 struct Sieve<'a> {
-    limits: &'a Limits,
+    rules: &'a Rules<'a>,
+    project: &'a ProjectId,
     received_at: Timestamp,
     first_id: EventId,
-    events: Vec<RecordEvent<'a>>,
+    text_bytes: usize,
+    /// Begun with the first event that passes.
+    record: Option<RecordWriter>,
     counts: Counts,
 }
 
 impl<'a> Sieve<'a> {
-    fn new(moment: &Moment, limits: &'a Limits) -> Self {
+    fn new(moment: &Moment, rules: &'a Rules<'a>, project: &'a ProjectId, text_bytes: usize) -> Self {
         let first_id = EventId::from_parts(moment.now, moment.random);
-        Self { limits, received_at: moment.now, first_id, events: Vec::new(), counts: Counts::default() }
+        let received_at = moment.now;
+        Self { rules, project, received_at, first_id, text_bytes, record: None, counts: Counts::default() }
     }
 
-    fn take(&mut self, event: &'a RawValue, source: Source<'a>) -> Result<(), Refusal> {
+    fn take(&mut self, event: &RawValue, source: Source<'_>) -> Result<(), Refusal> {
         let id = self.first_id.nth(self.counts.events_accepted);
-        match check(Draft::new(event, source, self.limits, self.received_at, id)) {
-            Ok(accepted) => {
-                self.events.push(accepted);
+        let filled = OnceCell::new();
+        let checked = check(Draft::new(event, source, self.rules, self.received_at, id, &filled));
+        match checked.and_then(|accepted| self.keep(&accepted)) {
+            Ok(()) => {
                 self.counts.events_accepted += 1;
                 Ok(())
             }
@@ -263,11 +257,34 @@ impl<'a> Sieve<'a> {
             }
         }
     }
+
+    /// Writes an event into the record.
+    fn keep(&mut self, event: &Accepted<'_>) -> Result<(), (&'static str, Refusal)> {
+        let visible = self.rules.visible;
+        let fault = |_| ("size", Refusal::new(ErrorCode::Internal, "the record could not be written"));
+        let record = match &mut self.record {
+            Some(record) => record,
+            none => {
+                let capacity = self.text_bytes + 2 * ENVELOPE_BYTES;
+                let context = visible.context(self.project);
+                let begun = RecordWriter::new(self.project.clone(), self.received_at, context, capacity);
+                none.insert(begun.map_err(fault)?)
+            }
+        };
+        // What is filled in could make many bytes of few; what came never exceeds this.
+        let events = usize::try_from(self.counts.events_accepted).unwrap_or(usize::MAX).saturating_add(1);
+        let room = self.text_bytes.saturating_add(events.saturating_mul(ENVELOPE_BYTES_MAX)).max(RECORD_BYTES_MAX);
+        if record.size_bytes().saturating_add(event.size_bytes(visible)) > room {
+            let message = format!("the request is larger than {room} bytes with what is filled in: send fewer events");
+            return Err(("size", Refusal::new(ErrorCode::EventTooLarge, message)));
+        }
+        record.push(&event.id, &event.collection, event.timestamp, |out| event.write(out, visible)).map_err(fault)
+    }
 }
 
 /// Keen's bulk form: per collection a list of results in the order of its events.
-fn bulk<'a>(text: &'a str, sieve: &mut Sieve<'a>) -> Result<Reply, Refusal> {
-    let collections = forms::bulk(text, sieve.limits.events_max)?;
+fn bulk(text: &str, sieve: &mut Sieve<'_>) -> Result<Reply, Refusal> {
+    let collections = forms::bulk(text, sieve.rules.limits.events_max)?;
     let mut answer = vec![b'{'];
     for collection in collections {
         if answer.len() > 1 {
@@ -299,13 +316,14 @@ fn in_bulk(refusal: Refusal) -> Refusal {
         ErrorCode::EventTooLarge | ErrorCode::InvalidEvent => {
             Refusal { code: ErrorCode::InvalidPropertyValue, ..refusal }
         }
+        ErrorCode::KeyNotPermitted => Refusal { code: ErrorCode::InvalidCollectionName, ..refusal },
         _ => refusal,
     }
 }
 
 /// Our batch form: the answer names only the events that were refused.
-fn batch<'a>(text: &'a str, sieve: &mut Sieve<'a>) -> Result<Reply, Refusal> {
-    let batch = forms::batch(text, sieve.limits.events_max)?;
+fn batch(text: &str, sieve: &mut Sieve<'_>) -> Result<Reply, Refusal> {
+    let batch = forms::batch(text, sieve.rules.limits.events_max)?;
     let skew_ms = sieve.received_at.millis().saturating_sub(batch.sent_at);
     let batch_id = batch.batch_id.map(Cow::into_owned);
     let mut answer = BatchAnswer { batch_id, ..BatchAnswer::default() };

@@ -94,8 +94,19 @@ fn is_batch_id(text: &str) -> bool {
     (1..=BATCH_ID_CHARS_MAX).contains(&text.len()) && text.bytes().all(allowed)
 }
 
+/// One member of an object.
+#[derive(Debug)]
+pub(crate) struct Member<'a> {
+    /// The name as JSON text.
+    pub raw_name: &'a str,
+    /// The name.
+    pub name: Cow<'a, str>,
+    /// The value, not looked into.
+    pub value: &'a RawValue,
+}
+
 /// The members of an object in order, names decoded; none when the text is not an object or a name does not decode.
-pub(crate) fn members(text: &str) -> Option<Vec<(Cow<'_, str>, &RawValue)>> {
+pub(crate) fn members(text: &str) -> Option<Vec<Member<'_>>> {
     struct Members;
     impl<'de> Visitor<'de> for Members {
         type Value = Vec<(&'de RawValue, &'de RawValue)>;
@@ -111,7 +122,15 @@ pub(crate) fn members(text: &str) -> Option<Vec<(Cow<'_, str>, &RawValue)>> {
         }
     }
     let members = serde::Deserializer::deserialize_map(&mut serde_json::Deserializer::from_str(text), Members).ok()?;
-    members.into_iter().map(|(name, value)| Some((string(name)?, value))).collect()
+    members
+        .into_iter()
+        .map(|(raw_name, value)| Some(Member { raw_name: raw_name.get(), name: string(raw_name)?, value }))
+        .collect()
+}
+
+/// The values of a list in order; none when the text is not a list.
+pub(crate) fn list(text: &str) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(text).ok()
 }
 
 /// The string that a JSON text writes; none when it is no string or holds half of a surrogate pair.

@@ -43,6 +43,14 @@ mod forms;
 mod scan;
 mod steps;
 
+mod addons;
+mod agent;
+mod bots;
+mod caller;
+mod origin;
+mod patch;
+mod scrub;
+
 mod pixel;
 mod reply;
 
@@ -50,11 +58,12 @@ pub mod append;
 pub mod rate;
 pub mod split;
 
-pub use decide::{Caller, Counts, Decision, Moment};
+pub use caller::Caller;
+pub use decide::{Counts, Decision, Moment};
 pub use reply::Reply;
 pub use route::{
     Asked, Head, Headers, PresentedKey, Routed, SCOPED_KEY_CHARS_MAX, SCOPED_KEY_CHARS_MIN, ScopedKey, presented_key,
-    route,
+    route, scripted,
 };
 pub use steps::STEP_NAMES;
 pub use target::decode_segment;

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use protocol::{ErrorCode, Refusal};
 
+use crate::origin::is_redirect_allowed;
 use crate::reply::{Reply, envelope};
 use crate::target::Target;
 
@@ -37,8 +38,7 @@ impl Written {
     /// What the target writes; none when it has no `data`.
     pub(crate) fn from_target(target: &Target<'_>) -> Result<Option<Self>, Refusal> {
         let Some(data) = target.parameter("data") else { return Ok(None) };
-        let callback = target.parameter("jsonp").or_else(|| target.parameter("callback"));
-        let answer = match (callback, target.parameter("redirect")) {
+        let answer = match (callback(target), target.parameter("redirect")) {
             (Some(name), _) if is_callback(&name) => Answer::Script(name.into_owned()),
             (Some(_), _) => {
                 let message = format!("jsonp is a name of at most {CALLBACK_CHARS_MAX} letters, digits, '_', '$', '.'");
@@ -51,6 +51,16 @@ impl Written {
             (None, None) => Answer::Pixel,
         };
         Ok(Some(Self { data: data.into_owned(), answer }))
+    }
+
+    /// Refuses a redirect to a host that the project's list lacks; an empty list allows all.
+    pub(crate) fn check_redirect(&self, hosts: &[String]) -> Result<(), Refusal> {
+        match &self.answer {
+            Answer::Redirect(address) if !is_redirect_allowed(hosts, address) => {
+                Err(Refusal::new(ErrorCode::InvalidParameter, "redirect is not to a host that the project allows"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The bytes of the event.
@@ -83,6 +93,26 @@ impl Written {
             Answer::Pixel | Answer::Redirect(_) => Reply::refusal(refusal),
         }
     }
+}
+
+fn callback<'a>(target: &Target<'a>) -> Option<Cow<'a, str>> {
+    target.parameter("jsonp").or_else(|| target.parameter("callback"))
+}
+
+/// The reply as a script, when `GET` asks for one (`jsonp=name`) and it is JSON: of status 200 even when it refuses, because
+/// a page learns nothing of a script that failed.
+pub(crate) fn scripted(method: &str, target: &Target<'_>, reply: Reply) -> Reply {
+    let is_json = reply.header("Content-Type").is_some_and(|kind| kind.starts_with("application/json"));
+    let name = callback(target).filter(|name| method == "GET" && is_json && is_callback(name));
+    let Some(name) = name else { return reply };
+    let Reply { headers, body, .. } = reply;
+    let mut scripted = script(&name, &body);
+    for (name, value) in headers {
+        if scripted.header(name).is_none() {
+            scripted.headers.push((name, value));
+        }
+    }
+    scripted
 }
 
 fn script(name: &str, json: &[u8]) -> Reply {

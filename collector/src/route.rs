@@ -6,7 +6,7 @@
 use protocol::limits::{Limits, TARGET_CHARS_MAX};
 use protocol::{ErrorCode, Key, KeyHash, ProjectId, Refusal};
 
-use crate::pixel::Written;
+use crate::pixel::{self, Written};
 use crate::reply::Reply;
 use crate::target::{Target, decode};
 
@@ -80,6 +80,8 @@ pub struct Asked {
     pub body_bytes_max: usize,
     pub(crate) form: Form,
     pub(crate) is_gzip: bool,
+    /// The page that sends it: `Origin`, or `Referer` where a browser brings no origin.
+    pub(crate) origin: Option<Box<str>>,
 }
 
 /// The key that a request presents.
@@ -169,7 +171,17 @@ pub fn route(head: &Head<'_>, limits: &Limits) -> Routed {
     if head.method == "OPTIONS" {
         return Routed::Reply(Reply::preflight(head.headers.requested));
     }
-    ask(head, limits).map_or_else(Routed::Reply, Routed::Ask)
+    match ask(head, limits) {
+        Ok(asked) => Routed::Ask(asked),
+        Err(reply) => Routed::Reply(scripted(head, reply)),
+    }
+}
+
+/// The reply as a script, when a `GET` asks for one (`jsonp=name` or `callback=name`) and the reply is JSON. For what is
+/// answered beside the collector, too.
+#[must_use]
+pub fn scripted(head: &Head<'_>, reply: Reply) -> Reply {
+    pixel::scripted(head.method, &Target::new(head.target), reply)
 }
 
 fn ask(head: &Head<'_>, limits: &Limits) -> Result<Asked, Reply> {
@@ -185,7 +197,9 @@ fn ask(head: &Head<'_>, limits: &Limits) -> Result<Asked, Reply> {
         Form::Batch => limits.batch_bytes_max,
         Form::Written { .. } => 0,
     };
-    let asked = Asked { project: Some(project), key: key(head, &target), body_bytes_max, form, is_gzip: false };
+    let origin = head.headers.origin.or(head.headers.referer).map(Into::into);
+    let key = key(head, &target);
+    let asked = Asked { project: Some(project), key, body_bytes_max, form, is_gzip: false, origin };
     if body_bytes_max == 0 {
         return Ok(asked);
     }

@@ -1,8 +1,10 @@
-//! Walks the JSON of one event and holds it to the rules for JSON: depth, names, strings, numbers.
+//! Walks the JSON of one event, holds it to the rules for JSON (depth, names, strings, numbers) and notes which string
+//! values are to be replaced.
 //!
 //! The text is known to be well-formed JSON (it was split off by a parser), so this is one pass over its bytes that
 //! copies nothing; strings with escapes and unusual numbers are handed to serde_json, so that what passes here is what
-//! the processor can read. It must not know what the properties mean.
+//! the processor can read. What is replaced is noted as ranges of bytes, so that everything else stays the bytes that
+//! came. It must not know what the properties mean, nor what stands behind a placeholder.
 //!
 //! The written rules, the same on server and edge:
 //!
@@ -16,10 +18,13 @@
 //! | `__proto__` | a plain name |
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use protocol::event::check_property_name;
 use protocol::limits::Limits;
 use protocol::{ErrorCode, Refusal};
+
+use crate::scrub::scrub;
 
 /// No configuration allows deeper events: the processor's parser stops at 128.
 const DEPTH_MAX: usize = 100;
@@ -28,21 +33,71 @@ const SHORT_INTEGER_CHARS: usize = 18;
 /// Decimal numbers of this many characters, without exponent, always are finite doubles.
 const SHORT_DECIMAL_CHARS: usize = 300;
 
-/// Checks an event and finds its root property `keen`, as JSON text.
-pub(crate) fn scan<'a>(event: &'a str, limits: &Limits) -> Result<Option<&'a str>, Refusal> {
-    let mut scan = Scan { text: event, at: 0, limits, names: Vec::new(), names_seen: 0, keen: None };
+/// The string values that stand for something of the caller.
+const ADDRESS: &str = "${keen.ip}";
+const USER_AGENT: &str = "${keen.user_agent}";
+
+/// What was found in an event that keeps the rules.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scanned<'a> {
+    /// Its root property `keen`, as JSON text.
+    pub keen: Option<&'a str>,
+    /// The values to be replaced, in order; they don't overlap.
+    pub edits: Vec<Edit>,
+}
+
+/// A value that is to be replaced.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Edit {
+    /// Its bytes in the event.
+    pub range: Range<usize>,
+    /// What takes its place.
+    pub with: With,
+}
+
+/// What takes the place of a value.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum With {
+    /// The caller's address.
+    Address,
+    /// The caller's user agent.
+    UserAgent,
+    /// This text, not yet as JSON.
+    Text(String),
+}
+
+/// Whether a string value stands for the caller's address.
+pub(crate) fn is_address_placeholder(text: &str) -> bool {
+    text == ADDRESS
+}
+
+/// Checks an event; with `is_scrubbed`, string values that tell who somebody is are noted to be replaced.
+pub(crate) fn scan<'a>(event: &'a str, limits: &Limits, is_scrubbed: bool) -> Result<Scanned<'a>, Refusal> {
+    let mut scan = Scan {
+        text: event,
+        at: 0,
+        limits,
+        is_scrubbed,
+        is_kept: false,
+        names: Vec::new(),
+        names_seen: 0,
+        found: Scanned::default(),
+    };
     scan.value(0)?;
-    Ok(scan.keen)
+    Ok(scan.found)
 }
 
 struct Scan<'a, 'l> {
     text: &'a str,
     at: usize,
     limits: &'l Limits,
+    is_scrubbed: bool,
+    /// Inside what the collector and the processor read themselves (`keen.timestamp`, `keen.addons`): nothing is replaced.
+    is_kept: bool,
     /// Names of the open objects; each object's are at the end while it is open, and are taken off when it closes.
     names: Vec<Cow<'a, str>>,
     names_seen: usize,
-    keen: Option<&'a str>,
+    found: Scanned<'a>,
 }
 
 impl<'a> Scan<'a, '_> {
@@ -53,8 +108,11 @@ impl<'a> Scan<'a, '_> {
             Some(b'{') => self.object(depth + 1),
             Some(b'[') => self.list(depth + 1),
             Some(b'"') => {
+                let start = self.at;
                 let text = self.string()?;
-                self.check_length(&text)
+                self.check_length(&text)?;
+                self.note(start, &text);
+                Ok(())
             }
             _ => {
                 let word = self.word();
@@ -74,15 +132,21 @@ impl<'a> Scan<'a, '_> {
             let name = self.string()?;
             self.check_name(&name)?;
             let is_keen = depth == 1 && name == "keen";
+            // The last name of level 1 is that of the object this one is in.
+            let is_read = depth == 2
+                && matches!(&*name, "timestamp" | "addons")
+                && first.checked_sub(1).and_then(|at| self.names.get(at)).is_some_and(|parent| parent == "keen");
             self.names.push(name);
             if !self.takes(b':') {
                 return Err(broken());
             }
             self.skip_space();
             let start = self.at;
+            self.is_kept |= is_read;
             self.value(depth)?;
+            self.is_kept &= !is_read;
             if is_keen {
-                self.keen = self.text.get(start..self.at);
+                self.found.keen = self.text.get(start..self.at);
             }
             if !self.takes(b',') {
                 break;
@@ -142,6 +206,22 @@ impl<'a> Scan<'a, '_> {
             return Err(value_refusal("a string holds NUL"));
         }
         Ok(Cow::Owned(decoded))
+    }
+
+    /// Notes whether the string value `text`, which began at `start`, is to be replaced.
+    fn note(&mut self, start: usize, text: &str) {
+        if self.is_kept {
+            return;
+        }
+        let with = match text {
+            ADDRESS => Some(With::Address),
+            USER_AGENT => Some(With::UserAgent),
+            _ if self.is_scrubbed => scrub(text).map(With::Text),
+            _ => None,
+        };
+        if let Some(with) = with {
+            self.found.edits.push(Edit { range: start..self.at, with });
+        }
     }
 
     /// A number or literal: everything up to the next separator.
@@ -244,7 +324,7 @@ mod tests {
     #[track_caller]
     fn check(event: &str, expected: Option<ErrorCode>) {
         let limits = Limits { depth_max: 4, names_max: 6, string_chars_max: 8, ..Limits::default() };
-        assert_eq!(scan(event, &limits).err().map(|refusal| refusal.code), expected, "{event}");
+        assert_eq!(scan(event, &limits, true).err().map(|refusal| refusal.code), expected, "{event}");
     }
 
     #[test]
@@ -317,7 +397,27 @@ mod tests {
             (r#"{"a":{"keen":1}}"#, None),
             (r#"{"a":[{"keen":1}]}"#, None),
         ] {
-            assert_eq!(scan(event, &Limits::default()), Ok(keen), "{event}");
+            let found = scan(event, &Limits::default(), true).map(|found| found.keen);
+            assert_eq!(found, Ok(keen), "{event}");
+        }
+    }
+
+    #[test]
+    fn placeholders_are_noted_where_they_are_whole_values() {
+        let address = r#""${keen.ip}""#;
+        for (event, expected) in [
+            (r#"{"a":"${keen.ip}","b":[1,"${keen.user_agent}"]}"#, &[address, r#""${keen.user_agent}""#] as &[&str]),
+            (r#"{"a": "\u0024{keen.ip}" }"#, &[r#""\u0024{keen.ip}""#]),
+            (r#"{"keen":{"location":{"ip":"${keen.ip}"}}}"#, &[address]),
+            (r#"{"a":"from ${keen.ip}"}"#, &[]),
+            // Read by the collector and the processor themselves.
+            (r#"{"keen":{"addons":[{"name":"${keen.ip}"}],"timestamp":"${keen.ip}"}}"#, &[]),
+            (r#"{"b":1,"a":{"keen":{"addons":"${keen.ip}"}}}"#, &[address]),
+            (r#"{"keen":{"addons":[]},"a":{"addons":"${keen.ip}"}}"#, &[address]),
+        ] {
+            let found = scan(event, &Limits::default(), true).unwrap();
+            let noted: Vec<_> = found.edits.iter().map(|edit| &event[edit.range.clone()]).collect();
+            assert_eq!(noted, expected, "{event}");
         }
     }
 
@@ -343,12 +443,12 @@ mod tests {
         #[test]
         fn whatever_serde_json_prints_passes(value in json(), is_pretty in any::<bool>()) {
             let text = if is_pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
-            prop_assert_eq!(scan(&text.unwrap(), &Limits::default()).err(), None);
+            prop_assert_eq!(scan(&text.unwrap(), &Limits::default(), true).err(), None);
         }
 
         #[test]
         fn text_that_is_not_json_does_no_harm(text in "[\\[\\]{}:,\"\\\\a1 .eu-]{0,40}") {
-            let _ = scan(&text, &Limits::default());
+            let _ = scan(&text, &Limits::default(), true);
         }
     }
 }

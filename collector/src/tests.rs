@@ -2,6 +2,7 @@
 //!
 //! All go through [`check`] or [`send`], so the inside may change without touching them.
 
+mod caller;
 mod forms;
 mod properties;
 

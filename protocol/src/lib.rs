@@ -17,6 +17,7 @@ pub mod record;
 pub mod row;
 pub mod settings;
 pub mod time;
+pub mod writer;
 
 pub use access::{Access, Grant, KeyRecord, Permit};
 pub use error::{ErrorBody, ErrorCode, Refusal, Retry};

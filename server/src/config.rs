@@ -11,6 +11,7 @@ use anyhow::Context;
 use protocol::limits::{Limits, QueryLimits};
 use serde::Deserialize;
 
+use crate::caller::Network;
 use crate::gate::GateSettings;
 use crate::limits::RateSettings;
 use crate::tls::TlsSettings;
@@ -46,6 +47,8 @@ pub struct Config {
     pub rates: RateSettings,
     /// How many writes are under way at once.
     pub gate: GateSettings,
+    /// Where places of addresses are looked up.
+    pub places: PlaceSettings,
     /// What the edge needs to hand batches over.
     pub edge: EdgeSettings,
 }
@@ -94,6 +97,16 @@ pub struct HttpSettings {
     pub bodies_bytes_max: usize,
     /// Milliseconds that running requests get when the server is told to stop.
     pub drain_ms: u64,
+    /// Networks of proxies whose `X-Forwarded-For` is believed (`["10.0.0.0/8"]`). Empty: the peer is the caller.
+    pub trusted_proxies: Vec<Network>,
+}
+
+/// Where places of addresses are looked up.
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct PlaceSettings {
+    /// File of the MaxMind DB form with cities, such as GeoLite2 City; it is read into memory. None: no place is known.
+    pub database: Option<PathBuf>,
 }
 
 /// The signed route that a Cloudflare worker appends through.
@@ -139,6 +152,7 @@ impl Default for Config {
             tls: TlsSettings::default(),
             rates: RateSettings::default(),
             gate: GateSettings::default(),
+            places: PlaceSettings::default(),
             edge: EdgeSettings::default(),
         }
     }
@@ -161,6 +175,7 @@ impl Default for HttpSettings {
             connections_max: 10_000,
             bodies_bytes_max: 256 * 1024 * 1024,
             drain_ms: 10_000,
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -238,6 +253,7 @@ const SECTIONS: &[&[&str]] = &[
     &["http"],
     &["rates"],
     &["gate"],
+    &["places"],
     &["edge"],
 ];
 /// Fields outside every section. Other variables with our prefix (keys for the command line, paths for tests) are not

@@ -15,6 +15,7 @@ use collector::Reply;
 use protocol::{ErrorCode, Refusal, Timestamp};
 use tokio::sync::Semaphore;
 
+use crate::caller::Callers;
 use crate::config::Config;
 use crate::door::Door;
 use crate::metadata::Metadata;
@@ -35,6 +36,8 @@ pub struct Server {
     pub store: Option<Arc<store::Store>>,
     /// Secrets of which one must have signed what the edge appends.
     pub append_secrets: Vec<collector::append::Secret>,
+    /// What is known of callers.
+    pub callers: Callers,
     /// The counters.
     pub telemetry: Arc<Telemetry>,
     /// The limits of writes.

@@ -18,7 +18,6 @@ use queue::AppendError;
 use crate::body::{BodyError, discard};
 use crate::door::send_away;
 use crate::http::{RETRY_AFTER_S, Server, fault, now, refuse, respond};
-use crate::listen::Peer;
 use crate::metadata;
 use crate::telemetry::{ByCode, ByReason, ByStatus};
 
@@ -48,7 +47,7 @@ pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Resp
         server.telemetry.denied.get_or_create(&ByStatus(reply.status)).inc();
         return respond_unread(reply, &parts, body).await;
     }
-    let address = parts.extensions.get::<Peer>().map(|peer| peer.0);
+    let address = server.callers.address(&parts);
     let mut pass = match server.door.admit(&asked, &access, &parts, address, &server.telemetry) {
         Ok(pass) => pass,
         Err(reply) => return send_away(reply, &parts, body).await,
@@ -69,7 +68,9 @@ pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Resp
     };
 
     let moment = Moment { now: now(), random };
-    let caller = Caller { headers: head.headers, ..Caller::default() };
+    let locate = |address| server.callers.places.locate(address);
+    let salt = server.callers.salt(moment.now);
+    let caller = Caller { headers: head.headers, address, locate: Some(&locate), salt: salt.as_ref() };
     let decision = asked.decide(&access, &body.bytes, &moment, &caller, &server.config.limits);
     pass.settle(decision.counts.events(), body.bytes.len());
     let whole = decision.counts.request_refused.map(|code| (code, 1));

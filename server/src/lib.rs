@@ -6,6 +6,7 @@
 
 pub mod append;
 pub mod body;
+pub mod caller;
 pub mod chart;
 pub mod cli;
 pub mod config;
@@ -14,10 +15,12 @@ pub mod gate;
 pub mod guard;
 pub mod http;
 pub mod ingest;
+pub mod jsonp;
 pub mod limits;
 pub mod listen;
 pub mod logs;
 pub mod metadata;
+pub mod places;
 pub mod process;
 pub mod quarantine;
 pub mod query;

@@ -13,7 +13,7 @@ use protocol::Permit;
 
 use crate::body::discard;
 use crate::http::{Server, respond};
-use crate::{append, chart, ingest, query};
+use crate::{append, chart, ingest, jsonp, query};
 
 /// What a route needs of its caller. The test of the whole table (`tests/tests/api_matrix.rs`) tries every route with every
 /// kind of key.
@@ -91,7 +91,7 @@ pub fn router(server: Arc<Server>) -> Router {
         Some(folder) => router.fallback_service(tower_http::services::ServeDir::new(folder)),
         None => router.fallback(ingest::ingest),
     };
-    router.with_state(server)
+    router.layer(axum::middleware::from_fn(jsonp::jsonp)).with_state(server)
 }
 
 /// The methods of one path; `OPTIONS` is a preflight on every path of the API, and other methods get 405 in Keen's envelope.

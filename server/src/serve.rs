@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::body::room_for_bodies;
+use crate::caller::Callers;
 use crate::config::{Config, Role};
 use crate::door::Door;
 use crate::http::Server;
@@ -61,6 +62,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     std::fs::create_dir_all(&data).with_context(|| format!("can't make the data folder {}", data.display()))?;
     let address = listener.local_addr().context("the listener has no address")?;
     let metadata = Metadata::open(&data)?;
+    let callers = Callers::open(&config)?;
     let telemetry = Arc::new(Telemetry::default());
     let has = |role: Role| config.roles.contains(&role);
     let store = if has(Role::Process) || has(Role::Query) {
@@ -93,6 +95,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         store: has(Role::Query).then_some(store).flatten(),
         append_secrets,
         metadata,
+        callers,
         telemetry,
         config,
     });

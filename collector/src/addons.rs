@@ -1,0 +1,140 @@
+//! Reads `keen.addons`: refuses what could never work, and does the one add-on that needs the caller's address.
+//!
+//! The other add-ons are done by the processor, which finds the list in the record. `keen:ip_to_geo` is done here because
+//! the address is known here only, and is gone from the event when the record is written. It must not know how a place is
+//! found.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use protocol::record::Location;
+use protocol::{ErrorCode, PropertyPath, Refusal};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::caller::Visible;
+use crate::forms;
+use crate::patch::{self, Members, Patch, look_up};
+use crate::scan::is_address_placeholder;
+
+/// Add-ons of one event; auto-tracking asks for six.
+const ADDONS_MAX: usize = 32;
+/// Levels of an output path; with what is put there an event stays within what the processor reads.
+const OUTPUT_DEPTH_MAX: usize = 16;
+/// The one that is done here.
+const IP_TO_GEO: &str = "keen:ip_to_geo";
+/// The others that somebody does. Any other name is passed over.
+const OTHERS: &[&str] = &["keen:ua_parser", "keen:url_parser", "keen:referrer_parser", "keen:date_time_parser"];
+
+/// One request for an add-on, as far as it is understood; what is not is as if it were not there.
+#[derive(Deserialize)]
+struct Addon<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    output: Option<&'a RawValue>,
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
+}
+
+/// What is to be changed in `event`, whose `keen.addons` is `raw`. Empty when it asks for no place.
+pub(crate) fn changes(event: &str, raw: &RawValue, visible: &Visible<'_>) -> Result<Members, Refusal> {
+    let wrong = |message: String| Refusal::new(ErrorCode::InvalidPropertyValue, message);
+    let asked = forms::list(raw.get()).ok_or_else(|| wrong("keen.addons is not a list".to_owned()))?;
+    if asked.len() > ADDONS_MAX {
+        return Err(wrong(format!("keen.addons has more entries than the limit of {ADDONS_MAX}")));
+    }
+    let mut changes = Members::new();
+    let mut left = Vec::new();
+    for one in &asked {
+        let addon: Option<Addon<'_>> =
+            one.get().starts_with('{').then(|| serde_json::from_str(one.get()).ok()).flatten();
+        let known = addon.filter(|addon| addon.name == IP_TO_GEO || OTHERS.contains(&&*addon.name));
+        let Some(addon) = known else {
+            left.push(one.get());
+            continue;
+        };
+        let output = addon.output.and_then(forms::string).filter(|path| !path.is_empty());
+        if let Some(output) = &output {
+            check_output(event, output)?;
+        }
+        if addon.name == IP_TO_GEO {
+            place(event, &addon, output.as_deref(), visible, &mut changes);
+        } else {
+            left.push(one.get());
+        }
+    }
+    if left.len() < asked.len() {
+        let rest = if left.is_empty() { Patch::Remove } else { Patch::Set(format!("[{}]", left.join(","))) };
+        patch::add(&mut changes, ["keen"].into_iter(), "addons", rest);
+    }
+    Ok(changes)
+}
+
+/// An output is an object, or becomes one: of `keen` only the place may be written.
+fn check_output(event: &str, output: &str) -> Result<(), Refusal> {
+    let path: PropertyPath = output
+        .parse()
+        .map_err(|error: protocol::event::NameError| Refusal::new(ErrorCode::InvalidPropertyName, error.to_string()))?;
+    let names: Vec<&str> = path.as_str().split('.').collect();
+    if names.len() > OUTPUT_DEPTH_MAX {
+        let message = format!("the output of an add-on is deeper than the limit of {OUTPUT_DEPTH_MAX} levels");
+        return Err(Refusal::new(ErrorCode::InvalidPropertyName, message));
+    }
+    if names.first() == Some(&"keen") && names != ["keen", "location"] {
+        let message = format!("an add-on may not write {output}, of keen only keen.location");
+        return Err(Refusal::new(ErrorCode::InvalidKeenNamespaceProperty, message));
+    }
+    for depth in 1..=names.len() {
+        match look_up(event, names.iter().copied().take(depth)) {
+            Some(found) if found.get().starts_with('{') => {}
+            Some(found) if found.get() != "null" => {
+                let message = format!("the output {output} of an add-on lies on what is no object");
+                return Err(Refusal::new(ErrorCode::NamespaceType, message));
+            }
+            _ => break,
+        }
+    }
+    Ok(())
+}
+
+/// Puts the place of the address that the add-on names into its output. Without one, the output stays as it is.
+fn place(event: &str, addon: &Addon<'_>, output: Option<&str>, visible: &Visible<'_>, changes: &mut Members) {
+    let members = addon.input.and_then(|input| forms::members(input.get())).unwrap_or_default();
+    let given = |name: &str| members.iter().find(|member| member.name == name).map(|member| member.value);
+    let Some(path) = given("ip").and_then(forms::string) else { return };
+    let Some(found) = look_up(event, path.split('.')) else { return };
+    let text = forms::string(found).unwrap_or_default();
+    let of_another;
+    let place = if is_address_placeholder(&text) {
+        visible.place()
+    } else {
+        of_another = text.trim().parse::<IpAddr>().ok().and_then(|address| visible.place_of(address));
+        of_another.as_ref()
+    };
+    if let (Some(place), Some(output)) = (place, output) {
+        let (path, last) = split(output);
+        patch::add(changes, path, last, Patch::Into(fields(place)));
+    }
+    let is_removed = given("remove_ip_property").is_some_and(|value| value.get() == "true");
+    if is_removed && !path.starts_with("keen.") && path != "keen" {
+        let (path, last) = split(&path);
+        patch::add(changes, path, last, Patch::Remove);
+    }
+}
+
+/// The names before the last one, and that.
+fn split(path: &str) -> (impl Iterator<Item = &str>, &str) {
+    let (before, last) = path.rsplit_once('.').map_or(("", path), |(before, last)| (before, last));
+    (before.split('.').filter(|name| !name.is_empty()), last)
+}
+
+fn fields(place: &Location) -> Members {
+    match serde_json::to_value(place) {
+        Ok(Value::Object(fields)) => {
+            fields.iter().map(|(name, value)| (name.clone(), Patch::Set(value.to_string()))).collect()
+        }
+        _ => Members::new(),
+    }
+}

@@ -1,0 +1,333 @@
+//! What keys, settings and callers do to events on their way into the record.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use protocol::access::{Access, Grant, KeyOptions, WriteOptions};
+use protocol::record::Location;
+use protocol::settings::{AddressPolicy, Privacy, ProjectSettings, UserAgentPolicy};
+use protocol::{ErrorCode, KeyKind, KeyRecord, limits};
+use serde_json::{Value, json};
+
+use super::{EVENTS, NOW, error_code, project, text};
+use crate::{Caller, Decision, Head, Headers, Moment, Routed, route};
+
+const ADDRESS: &str = "203.0.113.9";
+const AGENT: &str = "Mozilla/5.0 (Linux; Android 13; Pixel 7) Chrome/116.0.5845.172";
+
+/// What may differ from request to request.
+struct Case {
+    options: WriteOptions,
+    settings: ProjectSettings,
+    headers: Headers<'static>,
+}
+
+impl Default for Case {
+    fn default() -> Self {
+        let headers = Headers { user_agent: Some(AGENT), ..Headers::default() };
+        Self { options: WriteOptions::default(), settings: ProjectSettings::default(), headers }
+    }
+}
+
+fn locate(address: IpAddr) -> Option<Location> {
+    (address.to_string() == ADDRESS).then(|| Location {
+        city: Some("Berlin".into()),
+        country_code: Some("DE".into()),
+        coordinates: Some([13.4, 52.5]),
+        ..Location::default()
+    })
+}
+
+impl Case {
+    fn autofill(fill: Value) -> Self {
+        let Value::Object(fill) = fill else { panic!("{fill}") };
+        Self { options: WriteOptions { autofill: Some(fill), ..WriteOptions::default() }, ..Self::default() }
+    }
+
+    fn privacy(privacy: Privacy) -> Self {
+        Self { settings: ProjectSettings { privacy, ..ProjectSettings::default() }, ..Self::default() }
+    }
+
+    fn ask(&self, method: &str, target: &str, body: &[u8]) -> Decision {
+        let writes = Some(self.options.clone());
+        let options = KeyOptions { writes, ..KeyOptions::default() };
+        let key = Arc::new(KeyRecord { options, ..KeyRecord::new(project(), KeyKind::Write) });
+        let access = Access::Known(Grant { key, settings: Arc::new(self.settings.clone()) });
+        let limits = limits::Limits::default();
+        let head = Head { method, target, headers: self.headers };
+        let Routed::Ask(asked) = route(&head, &limits) else { panic!("{target}") };
+        let caller = Caller {
+            headers: self.headers,
+            address: ADDRESS.parse().ok(),
+            locate: Some(&locate),
+            salt: Some(&[1; 32]),
+        };
+        let decision = asked.decide(&access, body, &Moment { now: NOW, random: [0; 10] }, &caller, &limits);
+        if let Err(reply) = asked.admit(&access) {
+            assert_eq!((&decision.reply, &decision.record), (&reply, &None), "what is not admitted is not decided on");
+        }
+        decision
+    }
+
+    fn post(&self, event: &str) -> Decision {
+        self.ask("POST", &format!("{EVENTS}/c"), event.as_bytes())
+    }
+
+    /// The properties that are kept of an event.
+    #[track_caller]
+    fn kept(&self, event: &str) -> Value {
+        let decision = self.post(event);
+        assert_eq!(decision.reply.status, 201, "{event}: {}", text(&decision.reply));
+        let record = decision.record.unwrap();
+        assert!(!record.contains(&b'\n'), "a record is one line");
+        protocol::record::Record::parse(&record).unwrap();
+        serde_json::from_slice::<Value>(&record).unwrap()["events"][0]["properties"].take()
+    }
+}
+
+#[test]
+fn what_a_key_fills_in_wins_over_what_is_sent() {
+    let case = Case::autofill(json!({"tenant": {"id": 7}, "plan": "pro"}));
+    for (event, kept) in [
+        ("{}", json!({"tenant": {"id": 7}, "plan": "pro"})),
+        (r#"{"a":1,"plan":"free"}"#, json!({"a": 1, "tenant": {"id": 7}, "plan": "pro"})),
+        (r#"{"tenant":{"id":8,"b":2}}"#, json!({"tenant": {"id": 7, "b": 2}, "plan": "pro"})),
+        (r#"{"t\u0065nant":{"\u0069d":8}}"#, json!({"tenant": {"id": 7}, "plan": "pro"})),
+        ("{\"tenant\":\n[8]}", json!({"tenant": {"id": 7}, "plan": "pro"})),
+        (r#"{"plan":1,"plan":2}"#, json!({"tenant": {"id": 7}, "plan": "pro"})),
+    ] {
+        assert_eq!(case.kept(event), kept, "{event}");
+    }
+    // What it fills in holds to the rules like everything else, and what is broken stays refused.
+    for (fill, event, code) in [
+        (json!({"a.b": 1}), "{}", "InvalidPropertyNameError"),
+        (json!({"keen": {"id": "x"}}), "{}", "InvalidKeenNamespaceProperty"),
+        (json!({"a": 1}), r#"{"\ud800":1}"#, "InvalidPropertyValueError"),
+        (json!({"a": 1}), r#"{"b":1,"b":2}"#, "InvalidPropertyNameError"),
+        (json!({"a": 1}), "[]", "InvalidEventError"),
+    ] {
+        assert_eq!(error_code(&Case::autofill(fill.clone()).post(event).reply), code, "{fill} {event}");
+    }
+    let timed = Case::autofill(json!({"keen": {"timestamp": "2019-05-05"}})).post("{}");
+    assert_eq!(super::record_value(&timed)["events"][0]["timestamp"], "2019-05-05T00:00:00.000Z");
+}
+
+#[test]
+fn a_few_bytes_do_not_become_many() {
+    let case = Case::autofill(json!({"a": ["x".repeat(5_000), "x".repeat(5_000)]}));
+    let body = format!(r#"{{"c":[{}{{}}]}}"#, "{},".repeat(9_000));
+    let decision = case.ask("POST", EVENTS, body.as_bytes());
+    assert!(decision.record.as_ref().unwrap().len() <= limits::RECORD_BYTES_MAX);
+    assert_eq!(decision.counts.events_accepted + decision.counts.refused[0].1, 9_001);
+    assert_eq!(decision.counts.refused[0].0, ErrorCode::EventTooLarge);
+
+    let agents = format!(r#"{{"a":[{}1]}}"#, r#""${keen.user_agent}","#.repeat(40_000));
+    let mut case = Case::privacy(Privacy { user_agent: UserAgentPolicy::Full, ..Privacy::default() });
+    case.headers.user_agent = Some(Box::leak("x".repeat(4_000).into_boxed_str()));
+    assert_eq!(error_code(&case.post(&agents).reply), "EventTooLargeError");
+    assert_eq!(case.kept(r#"{"a":"${keen.user_agent}"}"#)["a"].as_str().map(str::len), Some(1_000));
+}
+
+#[test]
+fn a_key_writes_to_its_collections_only() {
+    let options = WriteOptions { collections: Some(vec!["c".into(), "a b".into()]), ..WriteOptions::default() };
+    let case = Case { options, ..Case::default() };
+    for (collection, status) in [("c", 201), ("a%20b", 201), ("d", 403), ("C", 403), ("%24", 403)] {
+        let reply = case.ask("POST", &format!("{EVENTS}/{collection}"), b"{}").reply;
+        assert_eq!(reply.status, status, "{collection}");
+        assert!(status == 201 || error_code(&reply) == "KeyNotPermittedError", "{collection}");
+        let pixel = case.ask("GET", &format!("{EVENTS}/{collection}?data=e30"), b"").reply;
+        assert_eq!(pixel.status, if status == 201 { 200 } else { 403 }, "{collection}");
+    }
+    let bulk = case.ask("POST", EVENTS, br#"{"c":[{}],"d":[{},{}]}"#);
+    let answer: Value = serde_json::from_slice(&bulk.reply.body).unwrap();
+    assert_eq!(answer["c"][0]["success"], true);
+    // A name for which Keen's mobile clients stop to send it again.
+    assert_eq!(answer["d"][1]["error"]["name"], "InvalidCollectionNameError");
+    assert_eq!(bulk.counts.refused, [(ErrorCode::KeyNotPermitted, 2)]);
+    let event = |collection: &str| {
+        format!(r#"{{"id":"{:032x}","collection":"{collection}","timestamp":1,"properties":{{}}}}"#, 1)
+    };
+    let batch = format!(r#"{{"sent_at":1,"events":[{},{}]}}"#, event("d"), event("c"));
+    let reply = case.ask("POST", "/3.0/projects/p/batches", batch.as_bytes()).reply;
+    let answer: Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!((&answer["accepted"], &answer["refused"][0]["code"]), (&json!(1), &json!("KeyNotPermittedError")));
+}
+
+#[test]
+fn a_key_is_used_from_its_origins_only() {
+    let options = WriteOptions { origins: Some(vec!["https://*.shop.example".into()]), ..WriteOptions::default() };
+    for (origin, referer, status) in [
+        (Some("https://www.shop.example"), None, 200),
+        (None, Some("https://www.shop.example/page?x"), 200),
+        (Some("https://evil.example"), Some("https://www.shop.example/"), 403),
+        (Some("null"), None, 403),
+        (None, None, 403),
+    ] {
+        let headers = Headers { origin, referer, ..Headers::default() };
+        let case = Case { options: options.clone(), headers, ..Case::default() };
+        let pixel = case.ask("GET", &format!("{EVENTS}/c?data=e30"), b"").reply;
+        assert_eq!(pixel.status, status, "{origin:?} {referer:?}");
+        // Without a look at the body.
+        let bulk = case.ask("POST", EVENTS, b"not json").reply;
+        let code = if status == 200 { "InvalidBatchError" } else { "OriginNotAllowedError" };
+        assert_eq!(error_code(&bulk), code, "{origin:?} {referer:?}");
+    }
+}
+
+#[test]
+fn a_redirect_goes_where_the_project_allows_it() {
+    let settings = ProjectSettings { redirect_hosts: vec!["go.example".into()], ..ProjectSettings::default() };
+    let case = Case { settings, ..Case::default() };
+    for (host, status) in [("go.example", 302), ("evil.example", 400)] {
+        let decision = case.ask("GET", &format!("{EVENTS}/c?data=e30&redirect=https%3A%2F%2F{host}%2F"), b"");
+        assert_eq!((decision.reply.status, decision.record.is_some()), (status, status == 302), "{host}");
+    }
+}
+
+#[test]
+fn placeholders_become_what_the_project_lets_be_seen() {
+    let keep = Privacy { address: AddressPolicy::Keep, user_agent: UserAgentPolicy::Full, ..Privacy::default() };
+    let event = r#"{"ip":"${keen.ip}","deep":{"agents":["${keen.user_agent}"]},"text":"${keen.ip}."}"#;
+    let reduced = "Mozilla/5.0 (Linux; Android 13; K) Chrome/116.0.0.0";
+    for (privacy, gpc, ip, agent) in [
+        (Privacy::default(), None, json!(null), json!(reduced)),
+        (keep, None, json!(ADDRESS), json!(AGENT)),
+        (keep, Some("1"), json!(null), json!(null)),
+        (Privacy { honour_gpc: false, ..keep }, Some("1"), json!(ADDRESS), json!(AGENT)),
+    ] {
+        let mut case = Case::privacy(privacy);
+        case.headers.gpc = gpc;
+        let kept = json!({"ip": ip, "deep": {"agents": [agent]}, "text": "${keen.ip}."});
+        assert_eq!(case.kept(event), kept, "{privacy:?} {gpc:?}");
+    }
+}
+
+#[test]
+fn a_place_is_found_though_the_address_is_not_kept() {
+    let geo = |input: &str, output: &str, more: &str| {
+        format!(r#"{{"name":"keen:ip_to_geo","input":{{"ip":"{input}"{more}}},"output":"{output}"}}"#)
+    };
+    let other = r#"{"name":"keen:ua_parser","input":{"ua_string":"ua"},"output":"tech"}"#;
+    let berlin = json!({"city": "Berlin", "country_code": "DE", "coordinates": [13.4, 52.5]});
+    for (properties, addons, kept) in [
+        // As keen-tracking sends it.
+        (
+            r#""ip_address":"${keen.ip}","geo":{}"#,
+            geo("ip_address", "geo", r#","remove_ip_property":true"#),
+            json!({"geo": berlin, "keen": {}}),
+        ),
+        (
+            r#""ip":"${keen.ip}","geo":{"city":"?","x":1}"#,
+            format!("{},{other}", geo("ip", "geo", "")),
+            json!({
+                "ip": null,
+                "geo": {"city": "Berlin", "x": 1, "country_code": "DE", "coordinates": [13.4, 52.5]},
+                "keen": {"addons": [serde_json::from_str::<Value>(other).unwrap()]},
+            }),
+        ),
+        (
+            r#""a":{"ip":"203.0.113.9","b":1}"#,
+            geo("a.ip", "x.y", r#","remove_ip_property":true"#),
+            json!({"a": {"b": 1}, "x": {"y": berlin}, "keen": {}}),
+        ),
+        (r#""ip":"${keen.ip}""#, geo("ip", "keen.location", ""), json!({"ip": null, "keen": {"location": berlin}})),
+        // An input that is missing or malformed leaves the output as it is.
+        (r#""geo":{}"#, geo("ip", "geo", ""), json!({"geo": {}, "keen": {}})),
+        (r#""ip":"nonsense""#, geo("ip", "geo", ""), json!({"ip": "nonsense", "keen": {}})),
+        (r#""ip":7"#, geo("ip", "geo", ""), json!({"ip": 7, "keen": {}})),
+        (r#""ip":"198.51.100.1""#, geo("ip", "geo", ""), json!({"ip": "198.51.100.1", "keen": {}})),
+        (r#""a":1"#, r#"{"name":"keen:ip_to_geo"}"#.to_owned(), json!({"a": 1, "keen": {}})),
+        // What nobody knows stays for the processor to pass over.
+        (
+            r#""a":1"#,
+            r#"{"name":"keen:domain"},7"#.to_owned(),
+            json!({"a": 1, "keen": {"addons": [{"name": "keen:domain"}, 7]}}),
+        ),
+    ] {
+        let event = format!(r#"{{{properties},"keen":{{"addons":[{addons}]}}}}"#);
+        assert_eq!(Case::default().kept(&event), kept, "{event}");
+    }
+    let mut anonymous = Case::default();
+    anonymous.headers.gpc = Some("1");
+    for ip in ["${keen.ip}", ADDRESS] {
+        let event = format!(r#"{{"ip":"{ip}","keen":{{"addons":[{}]}}}}"#, geo("ip", "geo", ""));
+        assert_eq!(anonymous.kept(&event)["geo"], Value::Null, "{ip}");
+    }
+}
+
+#[test]
+fn an_add_on_that_could_never_work_is_refused() {
+    let with = |output: &str| {
+        format!(
+            r#"{{"s":"text","n":null,"keen":{{"addons":[{{"name":"keen:ua_parser","input":{{}},"output":{output}}}]}}}}"#
+        )
+    };
+    for (event, code) in [
+        (with(r#""tech""#), None),
+        (with(r#""n.deep""#), None),
+        (with("7"), None),
+        (with(r#""keen.location""#), None),
+        (with(r#""keen.id""#), Some("InvalidKeenNamespaceProperty")),
+        (with(r#""keen""#), Some("InvalidKeenNamespaceProperty")),
+        (with(r#""s""#), Some("NamespaceTypeError")),
+        (with(r#""s.deep""#), Some("NamespaceTypeError")),
+        (with(r#""a..b""#), Some("InvalidPropertyNameError")),
+        (with(&format!("\"{}a\"", "a.".repeat(16))), Some("InvalidPropertyNameError")),
+        (r#"{"keen":{"addons":{}}}"#.to_owned(), Some("InvalidPropertyValueError")),
+        (format!(r#"{{"keen":{{"addons":[{}1]}}}}"#, "1,".repeat(32)), Some("InvalidPropertyValueError")),
+    ] {
+        let reply = Case::default().post(&event).reply;
+        assert_eq!(code.map(str::to_owned), (reply.status != 201).then(|| error_code(&reply)), "{event}");
+    }
+}
+
+#[test]
+fn a_record_says_what_is_known_of_its_caller() {
+    let mut case = Case::default();
+    case.headers.origin = Some("https://shop.example");
+    let context = |case: &Case| super::record_value(&case.post("{}"))["context"].clone();
+    let known = context(&case);
+    assert_eq!(known["visitor"].as_str().map(str::len), Some(32), "{known}");
+    assert_eq!(known.as_object().map(serde_json::Map::len), Some(1), "{known}");
+    case.headers.user_agent = Some("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)");
+    assert_eq!(context(&case)["bot"], true);
+    case.headers.gpc = Some("1");
+    assert_eq!(context(&case), Value::Null);
+}
+
+#[test]
+fn every_refusal_of_a_script_is_a_script() {
+    for (target, status) in [
+        (format!("{EVENTS}/c?jsonp=f"), 200),
+        ("/3.0/nothing?callback=f".to_owned(), 200),
+        ("/3.0/nothing?jsonp=f(1)".to_owned(), 404),
+        ("/3.0/nothing".to_owned(), 404),
+    ] {
+        let head = Head { method: "GET", target: &target, headers: Headers::default() };
+        let Routed::Reply(reply) = route(&head, &limits::Limits::default()) else { panic!("{target}") };
+        assert_eq!(reply.status, status, "{target}");
+        assert_eq!(text(&reply).starts_with("f({\"error_code\":"), status == 200, "{target}");
+        assert_eq!(reply.header("Access-Control-Allow-Origin"), Some("*"));
+    }
+}
+
+#[test]
+fn values_that_tell_who_somebody_is_are_scrubbed_and_names_and_times_are_not() {
+    let event = r#"{"mail":"jane@mail.example","a":[{"b":"j\u0061ne@mail.example"}],"quote":"\"","n":1.50,
+        "keen":{"uniqueness_token":"jane@mail.example","timestamp":"2019-05-05","location":{"city":"jane@mail.example"}}}"#;
+    let decision = Case::default().post(event);
+    let record = super::record_value(&decision);
+    let scrubbed = json!({
+        "mail": "[email]", "a": [{"b": "[email]"}], "quote": "\"", "n": 1.5,
+        "keen": {"uniqueness_token": "[email]", "timestamp": "2019-05-05", "location": {"city": "[email]"}},
+    });
+    assert_eq!(record["events"][0]["properties"], scrubbed);
+    // The id is that of the token as it was sent, with or without scrubbing.
+    let plain = Case::privacy(Privacy { scrub: false, ..Privacy::default() });
+    let as_sent = super::record_value(&plain.post(event));
+    assert_eq!(as_sent["events"][0]["properties"]["mail"], "jane@mail.example");
+    assert_eq!(as_sent["events"][0]["id"], record["events"][0]["id"]);
+    // What a key fills in is a value like any other.
+    assert_eq!(Case::autofill(json!({"owner": "jane@mail.example"})).kept("{}"), json!({"owner": "[email]"}));
+}
