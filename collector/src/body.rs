@@ -12,10 +12,34 @@ use protocol::{ErrorCode, Refusal};
 /// Capacity at the start of decompression, as a multiple of the compressed size: what JSON usually grows by.
 const USUAL_GROWTH: usize = 6;
 
+/// How a body is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// Not at all.
+    Plain,
+    /// gzip.
+    Gzip,
+}
+
+impl Encoding {
+    /// Reads `Content-Encoding`.
+    pub(crate) fn parse(header: Option<&str>) -> Result<Self, Refusal> {
+        let name = header.map(str::trim).unwrap_or_default();
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        if name.is_empty() || is("identity") {
+            Ok(Self::Plain)
+        } else if is("gzip") || is("x-gzip") {
+            Ok(Self::Gzip)
+        } else {
+            Err(Refusal::new(ErrorCode::UnsupportedEncoding, "content encoding is neither gzip nor identity"))
+        }
+    }
+}
+
 /// The text of `body`, at most `bytes_max` long; `malformed` is the code of a body that is no text.
 pub(crate) fn text(
     body: &[u8],
-    is_gzip: bool,
+    encoding: Encoding,
     bytes_max: usize,
     malformed: ErrorCode,
 ) -> Result<Cow<'_, str>, Refusal> {
@@ -23,7 +47,7 @@ pub(crate) fn text(
         return Err(too_large(bytes_max));
     }
     let not_utf8 = || Refusal::new(malformed, "body is not UTF-8");
-    if !is_gzip {
+    if encoding == Encoding::Plain {
         return std::str::from_utf8(body).map(Cow::Borrowed).map_err(|_| not_utf8());
     }
     let mut bytes = Vec::with_capacity(body.len().saturating_mul(USUAL_GROWTH).min(bytes_max));
@@ -60,7 +84,7 @@ mod tests {
     fn a_bomb_stops_at_the_cap() {
         let bomb = gzip(&vec![b' '; 5_000_000]);
         assert!(bomb.len() < 10_000);
-        let refusal = text(&bomb, true, 1_000_000, ErrorCode::InvalidEvent).unwrap_err();
+        let refusal = text(&bomb, Encoding::Gzip, 1_000_000, ErrorCode::InvalidEvent).unwrap_err();
         assert_eq!(refusal.code, ErrorCode::EventTooLarge);
     }
 
@@ -76,7 +100,7 @@ mod tests {
             (&trailing, None),
             (b"{}", None),
         ] {
-            let text = text(body, true, 100, ErrorCode::InvalidEvent);
+            let text = text(body, Encoding::Gzip, 100, ErrorCode::InvalidEvent);
             assert_eq!(text.ok().as_deref(), expected, "{body:?}");
         }
     }
@@ -85,8 +109,8 @@ mod tests {
     fn the_limit_itself_is_allowed() {
         for (length, is_allowed) in [(100, true), (101, false)] {
             let body = vec![b'x'; length];
-            for (bytes, is_gzip) in [(gzip(&body), true), (body, false)] {
-                assert_eq!(text(&bytes, is_gzip, 100, ErrorCode::InvalidEvent).is_ok(), is_allowed, "{length}");
+            for (bytes, encoding) in [(gzip(&body), Encoding::Gzip), (body, Encoding::Plain)] {
+                assert_eq!(text(&bytes, encoding, 100, ErrorCode::InvalidEvent).is_ok(), is_allowed, "{length}");
             }
         }
     }
