@@ -20,6 +20,8 @@ use crate::route::Headers;
 
 /// Bytes of a visitor's hash that are kept.
 const VISITOR_BYTES: usize = 16;
+/// Bits of an IPv6 address that are kept of one that may be kept truncated.
+pub(crate) const KEPT_BITS_V6: u32 = 48;
 
 /// Who sent a request, as the shell knows it.
 #[derive(Clone, Copy, Default)]
@@ -73,7 +75,7 @@ impl<'a> Visible<'a> {
     pub(crate) fn address_json(&self) -> String {
         let address = self.address().and_then(|address| match self.privacy.address {
             AddressPolicy::Drop => None,
-            AddressPolicy::Truncate => Some(truncated(address, 48)),
+            AddressPolicy::Truncate => Some(truncated(address, KEPT_BITS_V6)),
             AddressPolicy::Keep => Some(address),
         });
         address.map_or_else(|| "null".to_owned(), |address| format!("\"{address}\""))
@@ -156,7 +158,7 @@ impl<'a> Visible<'a> {
 }
 
 /// The network of an address: /24 of IPv4, `bits_v6` (at most 64) of IPv6, the rest zero.
-fn truncated(address: IpAddr, bits_v6: u32) -> IpAddr {
+pub(crate) fn truncated(address: IpAddr, bits_v6: u32) -> IpAddr {
     match address {
         IpAddr::V4(address) => IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & 0xffff_ff00)),
         IpAddr::V6(address) => {

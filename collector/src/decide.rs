@@ -13,13 +13,14 @@ use protocol::writer::RecordWriter;
 use protocol::{ErrorCode, EventId, Permit, ProjectId, Refusal, Timestamp};
 use serde_json::value::RawValue;
 
-use crate::body;
+use crate::body::{self, Encoding};
 use crate::caller::{Caller, Visible};
 use crate::forms;
 use crate::origin;
 use crate::patch;
 use crate::reply::Reply;
 use crate::route::{Asked, Form, PresentedKey};
+use crate::segment::{self, Kept, Translated};
 use crate::steps::{Accepted, Draft, Rules, Source, check, not_listed};
 
 /// Bytes of a record beside the properties, per event: id, time, names of the envelope.
@@ -79,7 +80,25 @@ impl Asked {
     /// # Errors
     /// The reply when project, key or permit are not there.
     pub fn admit(&self, access: &Access) -> Result<(), Reply> {
+        if self.awaits_key() {
+            return Ok(());
+        }
         self.permit(access).map(|_| ()).map_err(|refusal| self.refused(&refusal))
+    }
+
+    /// Finds the key in a body, for the one form that may bring it there and has brought it nowhere else. After `true` look
+    /// project and key up again; until then [`Asked::admit`] lets a small body, not compressed, be read.
+    pub fn find_key(&mut self, body: &[u8]) -> bool {
+        if !self.awaits_key() || body.len() > self.body_bytes_max {
+            return false;
+        }
+        self.key = segment::key_in_body(body);
+        self.key != PresentedKey::None
+    }
+
+    fn awaits_key(&self) -> bool {
+        let is_bare = self.key == PresentedKey::None && self.encoding == Encoding::Plain;
+        is_bare && matches!(self.form, Form::Segment(_))
     }
 
     /// The reply to a body of more than [`Asked::body_bytes_max`].
@@ -94,7 +113,7 @@ impl Asked {
     #[must_use]
     pub fn slow_down(&self, retry_after_s: u32) -> Reply {
         let code = match self.form {
-            Form::Batch => ErrorCode::TooManyRequests,
+            Form::Batch | Form::Segment(_) => ErrorCode::TooManyRequests,
             Form::Single { .. } | Form::Bulk | Form::Written { .. } => ErrorCode::Unavailable,
         };
         let refusal = Refusal::new(code, format!("too many events for now, send them again in {retry_after_s} s"));
@@ -129,13 +148,16 @@ impl Asked {
     ) -> Result<Decision, Refusal> {
         let grant = self.permit(access)?;
         let decoded;
+        let translated;
         let text = match &self.form {
             Form::Written { written, .. } => {
                 decoded = written.event()?;
-                body::text(&decoded, false, limits.event_bytes_max, ErrorCode::InvalidEvent)?
+                body::text(&decoded, Encoding::Plain, limits.event_bytes_max, ErrorCode::InvalidEvent)?
             }
-            Form::Single { .. } => body::text(body, self.is_gzip, self.body_bytes_max, ErrorCode::InvalidEvent)?,
-            Form::Bulk | Form::Batch => body::text(body, self.is_gzip, self.body_bytes_max, ErrorCode::InvalidBatch)?,
+            Form::Single { .. } | Form::Segment(_) => {
+                body::text(body, self.encoding, self.body_bytes_max, ErrorCode::InvalidEvent)?
+            }
+            Form::Bulk | Form::Batch => body::text(body, self.encoding, self.body_bytes_max, ErrorCode::InvalidBatch)?,
         };
         let visible = Visible::new(caller, &grant.settings.privacy);
         let options = grant.key.options.writes.as_ref();
@@ -156,6 +178,11 @@ impl Asked {
             }
             Form::Bulk => bulk(&text, &mut sieve)?,
             Form::Batch => batch(&text, &mut sieve)?,
+            Form::Segment(call) => {
+                let kept = Kept::of(&grant.settings.privacy, caller.headers.gpc);
+                translated = segment::translate(*call, &text, kept, moment.now, sieve.first_id, limits)?;
+                segmented(&translated, &mut sieve)?
+            }
         };
         let (record, counts) = (sieve.record.map(RecordWriter::finish), sieve.counts);
         Ok(Decision { project: Some(grant.key.project.clone()), reply, record, counts })
@@ -214,8 +241,9 @@ impl Asked {
         }
     }
 
-    fn refused(&self, refusal: &Refusal) -> Reply {
+    pub(crate) fn refused(&self, refusal: &Refusal) -> Reply {
         match &self.form {
+            Form::Segment(_) => segment::refused(refusal),
             Form::Written { written, .. } => written.refused(refusal),
             _ => Reply::refusal(refusal),
         }
@@ -250,11 +278,7 @@ impl<'a> Sieve<'a> {
                 self.counts.events_accepted += 1;
                 Ok(())
             }
-            Err((step, refusal)) => {
-                add(&mut self.counts.refused, refusal.code, 1);
-                add(&mut self.counts.refused_by_step, step, 1);
-                Err(refusal)
-            }
+            Err((step, refusal)) => Err(self.refuse(step, refusal)),
         }
     }
 
@@ -279,6 +303,12 @@ impl<'a> Sieve<'a> {
             return Err(("size", Refusal::new(ErrorCode::EventTooLarge, message)));
         }
         record.push(&event.id, &event.collection, event.timestamp, |out| event.write(out, visible)).map_err(fault)
+    }
+
+    fn refuse(&mut self, step: &'static str, refusal: Refusal) -> Refusal {
+        add(&mut self.counts.refused, refusal.code, 1);
+        add(&mut self.counts.refused_by_step, step, 1);
+        refusal
     }
 }
 
@@ -339,6 +369,27 @@ fn batch(text: &str, sieve: &mut Sieve<'_>) -> Result<Reply, Refusal> {
     let body = serde_json::to_vec(&answer)
         .map_err(|_| Refusal::new(ErrorCode::Internal, "the answer could not be written"))?;
     Ok(Reply::json(200, body))
+}
+
+/// Segment's form: a body of which nothing is kept is refused as a whole, otherwise the answer names what was refused.
+fn segmented<'a>(translated: &'a Translated, sieve: &mut Sieve<'a>) -> Result<Reply, Refusal> {
+    let mut refused = Vec::new();
+    let mut first = None;
+    for (index, event) in (0..).zip(translated.events()) {
+        let taken = match event {
+            Ok((event, skew_ms)) => sieve.take(event, Source::Batch { skew_ms }),
+            Err(refusal) => Err(sieve.refuse("envelope", refusal)),
+        };
+        if let Err(refusal) = taken {
+            let Refusal { code, message } = refusal.clone();
+            refused.push(Refused { index, code: code.code().into(), message });
+            first.get_or_insert(refusal);
+        }
+    }
+    match first {
+        Some(refusal) if sieve.counts.events_accepted == 0 => Ok(segment::refused(&refusal)),
+        _ => segment::answered(sieve.counts.events_accepted, refused),
+    }
 }
 
 /// Adds `more` to the count of `key`.

@@ -78,15 +78,19 @@ pub(crate) fn batch(text: &str, events_max: usize) -> Result<Batch<'_>, Refusal>
     }
     let shape: Shape<'_> =
         serde_json::from_str(text).map_err(|error| not_json(ErrorCode::InvalidBatch, text, &error))?;
-    let mut room = Room { left: events_max, is_exceeded: false };
-    let list = shape.events.get();
-    let events = List(&mut room).deserialize(&mut serde_json::Deserializer::from_str(list));
-    let events = events.map_err(|error| malformed(&room, events_max, list, &error))?;
+    let events = event_list(shape.events.get(), events_max)?;
     if shape.batch_id.as_deref().is_some_and(|id| !is_batch_id(id)) {
         let message = format!("batch_id is not 1 to {BATCH_ID_CHARS_MAX} letters, digits, '-' or '_'");
         return Err(Refusal::new(ErrorCode::InvalidBatch, message));
     }
     Ok(Batch { batch_id: shape.batch_id, sent_at: shape.sent_at, events, dropped: shape.dropped })
+}
+
+/// The events of a list.
+pub(crate) fn event_list(list: &str, events_max: usize) -> Result<Vec<&RawValue>, Refusal> {
+    let mut room = Room { left: events_max, is_exceeded: false };
+    let events = List(&mut room).deserialize(&mut serde_json::Deserializer::from_str(list));
+    events.map_err(|error| malformed(&room, events_max, list, &error))
 }
 
 fn is_batch_id(text: &str) -> bool {

@@ -41,6 +41,7 @@ mod body;
 mod decide;
 mod forms;
 mod scan;
+mod segment;
 mod steps;
 
 mod addons;

@@ -138,7 +138,7 @@ fn is_web_address(text: &str) -> bool {
 
 /// Decodes base64 of the standard or the URL-safe alphabet, with or without padding. A space is a `+` that a form
 /// decoder ate: PyPI's client doesn't encode it.
-fn decode_base64(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode_base64(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=');
     if text.len() - digits.len() > 2 || digits.len() % 4 == 1 {
         return None;

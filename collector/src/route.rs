@@ -6,8 +6,10 @@
 use protocol::limits::{Limits, TARGET_CHARS_MAX};
 use protocol::{ErrorCode, Key, KeyHash, ProjectId, Refusal};
 
+use crate::body::Encoding;
 use crate::pixel::{self, Written};
 use crate::reply::Reply;
+use crate::segment;
 use crate::target::{Target, decode};
 
 /// What is known of a request before its body.
@@ -26,7 +28,7 @@ pub struct Head<'a> {
 pub struct Headers<'a> {
     /// `Authorization`: the bare key, or `Bearer` and the key.
     pub authorization: Option<&'a str>,
-    /// `Content-Encoding`: nothing, `identity` or `gzip`.
+    /// `Content-Encoding`: nothing, `identity`, `gzip`, or `zstd` where it is built in.
     pub content_encoding: Option<&'a str>,
     /// `Content-Length`, so that a body beyond the limit is refused before it is read.
     pub content_length: Option<&'a str>,
@@ -79,7 +81,7 @@ pub struct Asked {
     /// the body is not looked at.
     pub body_bytes_max: usize,
     pub(crate) form: Form,
-    pub(crate) is_gzip: bool,
+    pub(crate) encoding: Encoding,
     /// The page that sends it: `Origin`, or `Referer` where a browser brings no origin.
     pub(crate) origin: Option<Box<str>>,
 }
@@ -158,6 +160,8 @@ pub(crate) enum Form {
     Bulk,
     /// `POST …/batches`: our own form.
     Batch,
+    /// `POST /v1/…`: Segment's API.
+    Segment(segment::Call),
     /// `GET …/events/{collection}?data=`: one event in the target.
     Written { collection: Option<String>, written: Written },
 }
@@ -190,25 +194,32 @@ fn ask(head: &Head<'_>, limits: &Limits) -> Result<Asked, Reply> {
         return Err(Reply::refusal(&Refusal::new(ErrorCode::EventTooLarge, message)));
     }
     let target = Target::new(head.target);
+    if let Some(asked) = segment::ask(head, &target, limits) {
+        return asked.and_then(|asked| admit_body(asked, head));
+    }
     let (project, place) = place(&target)?;
     let form = form(head.method, place, &target)?;
     let body_bytes_max = match form {
         Form::Single { .. } | Form::Bulk => limits.body_bytes_max,
-        Form::Batch => limits.batch_bytes_max,
+        Form::Batch | Form::Segment(_) => limits.batch_bytes_max,
         Form::Written { .. } => 0,
     };
     let origin = head.headers.origin.or(head.headers.referer).map(Into::into);
     let key = key(head, &target);
-    let asked = Asked { project: Some(project), key, body_bytes_max, form, is_gzip: false, origin };
-    if body_bytes_max == 0 {
-        return Ok(asked);
-    }
+    let asked = Asked { project: Some(project), key, body_bytes_max, form, encoding: Encoding::Plain, origin };
+    if body_bytes_max == 0 { Ok(asked) } else { admit_body(asked, head) }
+}
+
+/// Refuses a body that is declared too large or packed in a way that is not read here.
+fn admit_body(asked: Asked, head: &Head<'_>) -> Result<Asked, Reply> {
     let declared = head.headers.content_length.and_then(|length| length.trim().parse::<u64>().ok());
-    if declared.is_some_and(|bytes| usize::try_from(bytes).map_or(true, |bytes| bytes > body_bytes_max)) {
+    if declared.is_some_and(|bytes| usize::try_from(bytes).map_or(true, |bytes| bytes > asked.body_bytes_max)) {
         return Err(asked.too_large());
     }
-    let is_gzip = is_gzip(head.headers.content_encoding).map_err(|refusal| Reply::refusal(&refusal))?;
-    Ok(Asked { is_gzip, ..asked })
+    match Encoding::parse(head.headers.content_encoding) {
+        Ok(encoding) => Ok(Asked { encoding, ..asked }),
+        Err(refusal) => Err(asked.refused(&refusal)),
+    }
 }
 
 /// The paths that the collector answers, below a project.
@@ -266,13 +277,4 @@ fn key(head: &Head<'_>, target: &Target<'_>) -> PresentedKey {
     let header = head.headers.authorization.map(str::trim).filter(|text| !text.is_empty());
     let parameter = if header.is_none() { target.parameter("api_key") } else { None };
     header.or(parameter.as_deref()).map_or(PresentedKey::None, PresentedKey::parse)
-}
-
-fn is_gzip(encoding: Option<&str>) -> Result<bool, Refusal> {
-    match encoding.map(str::trim) {
-        None | Some("") => Ok(false),
-        Some(name) if name.eq_ignore_ascii_case("identity") => Ok(false),
-        Some(name) if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") => Ok(true),
-        Some(_) => Err(Refusal::new(ErrorCode::UnsupportedEncoding, "content encoding is neither gzip nor identity")),
-    }
 }

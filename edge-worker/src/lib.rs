@@ -48,17 +48,20 @@ async fn answer(mut request: Request, env: &Env) -> Result<Reply> {
     let limits = Limits::default();
     let read = web::read_head(&request)?;
     let head = Head { method: &read.method, target: &read.target, headers: read.headers() };
-    let asked = match route(&head, &limits) {
+    let mut asked = match route(&head, &limits) {
         Routed::Reply(reply) => return web::discard_body(&mut request, reply).await,
         Routed::Ask(asked) => asked,
     };
-    let access = keys::look_up(env, asked.project.as_ref(), &asked.key).await?;
+    let mut access = keys::look_up(env, asked.project.as_ref(), &asked.key).await?;
     if let Err(reply) = asked.admit(&access) {
         return web::discard_body(&mut request, reply).await;
     }
     let Some(body) = web::read_body(&mut request, &read, asked.body_bytes_max).await? else {
         return Ok(asked.too_large());
     };
+    if asked.find_key(&body) {
+        access = keys::look_up(env, asked.project.as_ref(), &asked.key).await?;
+    }
     let caller = Caller { headers: read.headers(), ..Caller::default() };
     let decision = asked.decide(&access, &body, &web::moment()?, &caller, &limits);
     if let Some(record) = decision.record {

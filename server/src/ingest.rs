@@ -28,7 +28,7 @@ pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Resp
     let value = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let head = Head { method: parts.method.as_str(), target, headers: Headers::read(value) };
 
-    let asked = match collector::route(&head, &server.config.limits) {
+    let mut asked = match collector::route(&head, &server.config.limits) {
         Routed::Reply(reply) => return respond_unread(reply, &parts, body).await,
         Routed::Ask(asked) => asked,
     };
@@ -57,7 +57,8 @@ pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Resp
         Err(BodyError::TooLarge) => return respond(asked.too_large()),
         Err(error) => return refuse(&error.refusal(asked.body_bytes_max)),
     };
-    // Again, because a body may take its time and a revoked key must stop at once.
+    asked.find_key(&body.bytes);
+    // Again, because a body may take its time and a revoked key must stop at once, and because the key may stand in it.
     let access = match server.metadata.access(asked.project.as_ref(), &asked.key) {
         Ok(access) => access,
         Err(error) => return fault("the look-up of the key", error),

@@ -68,6 +68,22 @@ pub const ROUTES: &[Route] = &[
     // With the parameter `data`.
     route("GET", "/3.0/projects/{project}/events/{collection}", Needs::Permit(Permit::Writes), To::Ingest),
     route("POST", "/3.0/projects/{project}/batches", Needs::Permit(Permit::Writes), To::Ingest),
+    // Segment's API: the key alone says which project it is.
+    route("POST", "/v1/track", Needs::Permit(Permit::Writes), To::Ingest),
+    route("POST", "/v1/page", Needs::Permit(Permit::Writes), To::Ingest),
+    route("POST", "/v1/screen", Needs::Permit(Permit::Writes), To::Ingest),
+    route("POST", "/v1/identify", Needs::Permit(Permit::Writes), To::Ingest),
+    route("POST", "/v1/group", Needs::Permit(Permit::Writes), To::Ingest),
+    route("POST", "/v1/alias", Needs::Permit(Permit::Writes), To::Ingest),
+    route("POST", "/v1/batch", Needs::Permit(Permit::Writes), To::Ingest),
+    route("POST", "/v1/import", Needs::Permit(Permit::Writes), To::Ingest),
+    route("POST", "/v1/t", Needs::Permit(Permit::Writes), To::Ingest),
+    route("POST", "/v1/p", Needs::Permit(Permit::Writes), To::Ingest),
+    route("POST", "/v1/s", Needs::Permit(Permit::Writes), To::Ingest),
+    route("POST", "/v1/i", Needs::Permit(Permit::Writes), To::Ingest),
+    route("POST", "/v1/g", Needs::Permit(Permit::Writes), To::Ingest),
+    route("POST", "/v1/a", Needs::Permit(Permit::Writes), To::Ingest),
+    route("POST", "/v1/b", Needs::Permit(Permit::Writes), To::Ingest),
     route("GET", "/3.0/projects/{project}/queries/{analysis}", Needs::Permit(Permit::Queries), To::Query),
     route("POST", "/3.0/projects/{project}/queries/{analysis}", Needs::Permit(Permit::Queries), To::Query),
     route("GET", "/3.0/projects/{project}/charts/{picture}", Needs::Permit(Permit::Queries), To::Chart),
@@ -86,7 +102,8 @@ pub fn router(server: Arc<Server>) -> Router {
     router = router
         .route("/3.0", any(ingest::ingest))
         .route("/3.0/", any(ingest::ingest))
-        .route("/3.0/{*rest}", any(ingest::ingest));
+        .route("/3.0/{*rest}", any(ingest::ingest))
+        .route("/v1/{*rest}", any(ingest::ingest));
     router = match &server.config.web {
         Some(folder) => router.fallback_service(tower_http::services::ServeDir::new(folder)),
         None => router.fallback(ingest::ingest),

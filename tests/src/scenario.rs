@@ -23,7 +23,7 @@
 //!     counted: [{ collection: '{d}', count: 1, start: …, end: … }]
 //! ```
 //!
-//! `{project} {unknown_project} {write_key} {read_key}`, `{c} {d}` (collections) and `{id1}` to `{id9}` are replaced.
+//! `{project} {unknown_project} {write_key} {read_key}`, `{basic_write_key}` (as Basic authorization writes it), `{c} {d}` (collections) and `{id1}` to `{id9}` are replaced.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -282,6 +282,7 @@ impl Names<'_> {
             .replace("{project}", id)
             .replace("{unknown_project}", "000000000000000000000000")
             .replace("{write_key}", write_key)
+            .replace("{basic_write_key}", &base64(&format!("{write_key}:")))
             .replace("{read_key}", read_key);
         for (placeholder, name) in self.collections() {
             text = text.replace(placeholder, &name);
@@ -311,6 +312,16 @@ impl Names<'_> {
             _ => bail!("there is no key {name:?}"),
         })
     }
+}
+
+fn base64(text: &str) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let group = |bytes: &[u8]| -> String {
+        let bits = (0..3).fold(0_usize, |bits, at| bits << 8 | usize::from(bytes.get(at).copied().unwrap_or_default()));
+        let digit = |at: usize| DIGITS.get(bits >> (18 - 6 * at) & 63).copied().map_or('=', char::from);
+        (0..4).map(|at| if at <= bytes.len() { digit(at) } else { '=' }).collect()
+    };
+    text.as_bytes().chunks(3).map(group).collect()
 }
 
 fn body(sent: &Sent, names: &Names<'_>) -> anyhow::Result<Vec<u8>> {
