@@ -1,0 +1,64 @@
+//! How many of many are found: recall at least 99 % for each shape, false hits at most 0.5 %.
+
+#[path = "scrub/generator.rs"]
+#[allow(dead_code, unreachable_pub, clippy::cast_possible_truncation, reason = "a generator for tests and benches")]
+mod generator;
+
+use std::collections::BTreeMap;
+
+use collector::scrub::scrub;
+use generator::{Chance, around, harmless, secret};
+
+const SEED: u64 = 20_200_101;
+const SECRETS: usize = 20_000;
+const HARMLESS: usize = 40_000;
+
+#[test]
+fn at_least_99_of_100_secrets_of_each_shape_are_found() {
+    let mut chance = Chance(SEED);
+    let mut found: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    let mut missed = BTreeMap::<&str, Vec<String>>::new();
+    for _ in 0..SECRETS {
+        let (mark, secret) = secret(&mut chance);
+        let text = around(&mut chance, &secret);
+        let scrubbed = scrub(&text).unwrap_or_else(|| text.clone());
+        // Nothing of it may be left: its last eight characters are the part that a half match leaves behind.
+        let rest: String = secret
+            .replace('+', "%2B")
+            .replace(' ', "%20")
+            .chars()
+            .rev()
+            .take(8)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+            .collect();
+        let plain: String = secret.chars().rev().take(8).collect::<Vec<_>>().into_iter().rev().collect();
+        let is_gone = scrubbed.contains(mark) && !scrubbed.contains(&rest) && !scrubbed.contains(&plain);
+        let count = found.entry(mark).or_default();
+        count.0 += usize::from(is_gone);
+        count.1 += 1;
+        if !is_gone {
+            missed.entry(mark).or_default().push(format!("{text} -> {scrubbed}"));
+        }
+    }
+    println!("found of all: {found:?}");
+    for (mark, (hits, all)) in &found {
+        let examples: Vec<_> = missed.get(mark).into_iter().flatten().take(40).collect();
+        assert!(hits * 100 >= all * 99, "{mark}: {hits} of {all}: {examples:#?}");
+    }
+    assert_eq!(found.len(), 5);
+}
+
+#[test]
+fn at_most_5_of_1000_harmless_texts_are_changed() {
+    let mut chance = Chance(SEED ^ 1);
+    let changed: Vec<_> = (0..HARMLESS)
+        .filter_map(|_| {
+            let text = harmless(&mut chance);
+            scrub(&text).map(|scrubbed| format!("{text} -> {scrubbed}"))
+        })
+        .collect();
+    println!("changed: {} of {HARMLESS}", changed.len());
+    assert!(changed.len() * 1000 <= HARMLESS * 5, "{}: {:#?}", changed.len(), &changed[..changed.len().min(60)]);
+}
