@@ -163,7 +163,8 @@ fn trunk_zero(window: &Window) -> Option<usize> {
     }
     let second = groups.get(1);
     if second.is_none() {
-        return (matches!(first.digits, 10 | 11) && !is_isbn(window.digits(1))).then_some(1);
+        let is_mobile = matches!(window.digits(1), [0, 6 | 7, ..]);
+        return (matches!(first.digits, 10 | 11) && (is_mobile || !is_isbn(window.digits(1)))).then_some(1);
     }
     if first.digits > 5 || (first.digits == 2 && second.is_some_and(|second| second.digits < 3)) || first.digits < 2 {
         return None;
@@ -211,21 +212,19 @@ fn named(window: &Window, strength: Strength) -> Option<usize> {
         count += 1;
     }
     // Seconds and milliseconds since 1970.
-    let is_time = count == 1 && matches!(total, 10 | 13) && window.digits(1).first() == Some(&1);
+    let is_time =
+        strength == Strength::Said && count == 1 && matches!(total, 10 | 13) && window.digits(1).first() == Some(&1);
     (total >= least && !is_time).then_some(count)
 }
 
 fn word_before(bytes: &[u8], start: usize) -> Option<Strength> {
     let from = start.saturating_sub(LOOK_BACK_BYTES);
     let text = String::from_utf8_lossy(bytes.get(from..start)?).to_lowercase();
-    let is_gap =
-        |letter: char| matches!(letter, ' ' | ':' | '=' | '.' | '#' | '"' | '\'' | '+' | '(' | '/' | '>' | '\u{a0}');
-    let mut rest = text.trim_end_matches(is_gap);
-    let strength = if text.get(rest.len()..).unwrap_or_default().contains([':', '=', '/', '.']) {
-        Strength::Labelled
-    } else {
-        Strength::Said
-    };
+    let mut rest = trim_gaps(&text);
+    let says_so = text.get(rest.len()..).unwrap_or_default().contains([':', '=', '/', '.'])
+        || text.ends_with("%3a")
+        || text.ends_with("%3d");
+    let strength = if says_so { Strength::Labelled } else { Strength::Said };
     if rest.len() == text.len() {
         return None;
     }
@@ -238,9 +237,24 @@ fn word_before(bytes: &[u8], start: usize) -> Option<Strength> {
         if !FILLERS.contains(&word) {
             return None;
         }
-        rest = rest.get(..rest.len() - word.len())?.trim_end_matches(is_gap);
+        rest = trim_gaps(rest.get(..rest.len() - word.len())?);
     }
     None
+}
+
+/// Without what may stand between a word and its number, plain or percent-encoded.
+fn trim_gaps(text: &str) -> &str {
+    let is_gap =
+        |letter: char| matches!(letter, ' ' | ':' | '=' | '.' | '#' | '"' | '\'' | '+' | '(' | '/' | '>' | '\u{a0}');
+    let mut rest = text;
+    loop {
+        let trimmed = rest.trim_end_matches(is_gap);
+        let encoded = ["%20", "%3a", "%3d", "%28", "%2b"].iter().find_map(|gap| trimmed.strip_suffix(gap));
+        match encoded {
+            Some(shorter) => rest = shorter,
+            None => return trimmed,
+        }
+    }
 }
 
 /// Whether the number is over at `at`; an extension may follow.

@@ -96,7 +96,7 @@ pub(super) fn find(text: &str, spans: &mut Vec<Span>) {
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
         let skipped = rest.iter().take_while(|byte| !is_run(**byte)).count();
         let mut start = at + skipped;
-        let mut length = rest.iter().skip(skipped).take_while(|byte| is_run(**byte)).count();
+        let mut length = run_length(rest.get(skipped..).unwrap_or_default());
         at = start + length;
         if length > 2 && skipped > 0 && rest.get(skipped - 1) == Some(&b'%') {
             // The two digits of a percent-encoded character.
@@ -116,6 +116,19 @@ pub(super) fn find(text: &str, spans: &mut Vec<Span>) {
 
 fn is_run(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'+' | b'/')
+}
+
+/// Length of the run at the start of `rest`; a plus and a slash may be percent-encoded in it.
+fn run_length(rest: &[u8]) -> usize {
+    let mut length = 0;
+    while let Some(next) = rest.get(length..) {
+        match next {
+            [byte, ..] if is_run(*byte) => length += 1,
+            [b'%', b'2', b'B' | b'b' | b'F' | b'f', ..] => length += 3,
+            _ => break,
+        }
+    }
+    length
 }
 
 /// Whether a short run may be the head of a token with dots in it.
@@ -204,8 +217,8 @@ fn prefixed(text: &str, start: usize) -> Option<usize> {
         let has_dots = prefix.ends_with('.');
         let length = key.bytes().take_while(|byte| is_key(*byte) || (has_dots && *byte == b'.')).count();
         let key = key.get(..length)?;
-        let has_digit = key.bytes().any(|byte| byte.is_ascii_digit());
-        (length >= *least && has_digit && !is_words(key)).then_some(start + prefix.len() + length)
+        let is_plain = key.bytes().all(|byte| byte.is_ascii_lowercase() || !byte.is_ascii_alphanumeric());
+        (length >= *least && !is_plain && !is_words(key)).then_some(start + prefix.len() + length)
     })
 }
 
@@ -224,7 +237,7 @@ impl Context {
     fn before(text: &str, start: usize) -> Self {
         let from = (start.saturating_sub(LOOK_BACK_BYTES)..=start).find(|from| text.is_char_boundary(*from));
         let before = text.get(from.unwrap_or(start)..start).unwrap_or_default();
-        let lower = before.to_ascii_lowercase();
+        let lower = before.to_ascii_lowercase().replace("%20", " ");
         let Some(delimiter) = lower.chars().next_back() else { return Self::None };
         let is_name = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
         let head = lower.trim_end_matches(|letter: char| !is_name(letter));
@@ -258,7 +271,9 @@ fn is_label(lower: &str, name: &str) -> bool {
 fn is_secret_after_a_name(run: &str) -> bool {
     let digits = run.bytes().filter(u8::is_ascii_digit).count();
     let letters = run.bytes().filter(u8::is_ascii_alphabetic).count();
-    run.len() >= NAMED_CHARS_MIN && digits >= 1 && letters >= 1 && !is_words(run)
+    let large = run.bytes().filter(u8::is_ascii_uppercase).count();
+    let is_mixed = (digits >= 1 && letters >= 1) || (large >= 3 && letters - large >= 3);
+    run.len() >= NAMED_CHARS_MIN && is_mixed && !is_words(run)
 }
 
 /// Whether it is made of words, which have few digits and those at an end.
@@ -296,7 +311,7 @@ const EVIDENCE: [[i32; 3]; 3] = [
     [18, 19, -4],
 ];
 /// So much evidence is enough.
-const EVIDENCE_MIN: i32 = 30;
+const EVIDENCE_MIN: i32 = 10;
 
 fn looks_random(run: &str) -> bool {
     let class = |byte: u8| match byte {
