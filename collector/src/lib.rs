@@ -47,6 +47,7 @@ mod pixel;
 mod reply;
 
 pub mod append;
+pub mod bots;
 pub mod scrub;
 pub mod split;
 
