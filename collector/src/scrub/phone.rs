@@ -187,7 +187,7 @@ fn trunk_zero(window: &Window) -> Option<usize> {
 /// Ten digits whose last checks the others, as on books.
 fn is_isbn(digits: &[u8]) -> bool {
     let sum: u32 = (1..=10).rev().zip(digits).map(|(weight, digit)| weight * u32::from(*digit)).sum();
-    digits.len() == 10 && sum % 11 == 0
+    digits.len() == 10 && sum.is_multiple_of(11)
 }
 
 /// How plainly a word says that a number follows.
