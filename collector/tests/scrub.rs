@@ -1,7 +1,13 @@
 //! How many of many are found: recall at least 99 % for each shape, false hits at most 0.5 %.
 
 #[path = "scrub/generator.rs"]
-#[allow(dead_code, unreachable_pub, clippy::cast_possible_truncation, reason = "a generator for tests and benches")]
+#[allow(
+    unreachable_pub,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "test code; clippy knows that only of functions marked as tests"
+)]
 mod generator;
 
 use std::collections::BTreeMap;

@@ -260,7 +260,7 @@ fn phone(chance: &mut Chance) -> String {
 }
 
 fn token(chance: &mut Chance) -> String {
-    let secret = match chance.below(12) {
+    match chance.below(12) {
         0 | 1 => format!(
             "eyJ{}.eyJ{}.{}",
             chance.chars(BASE64URL, 33),
@@ -280,8 +280,7 @@ fn token(chance: &mut Chance) -> String {
         9 => format!("{}=", chance.chars(BASE64, 43)),
         10 => chance.chars(BASE64URL, 43),
         _ => format!("token={}", chance.chars(BASE62, 22)),
-    };
-    secret
+    }
 }
 
 /// Puts a secret where it may stand in an event. Its percent-encoding is the page's affair, so spaces stay.

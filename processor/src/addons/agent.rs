@@ -137,13 +137,10 @@ fn browser(agent: &str) -> Option<Named> {
     let is_mobile = is_mobile(agent);
     if let Some((marker, family, mobile)) = BROWSERS.iter().find(|(marker, _, _)| agent.contains(marker)) {
         let is_view = *family == "Chrome" && agent.contains("; wv)");
-        let family = if is_view {
-            "Chrome Mobile WebView"
-        } else if is_mobile {
-            mobile
-        } else {
-            family
-        };
+        // Chrome says "Mobile" on phones only.
+        let is_large = *family == "Chrome" && !agent.contains("Mobile");
+        let family = if is_mobile && !is_large { mobile } else { family };
+        let family = if is_view { "Chrome Mobile WebView" } else { family };
         return Named::after(agent, marker, family);
     }
     if agent.contains("Trident/") {
@@ -262,7 +259,8 @@ fn device(agent: &str) -> (String, Option<&'static str>) {
     if let Some(rest) = agent.split("Android").nth(1) {
         let is_phone = has(&["Mobile"]);
         let model = model(rest).unwrap_or(if is_phone { "Generic Smartphone" } else { "Generic Tablet" });
-        return (model.to_owned(), Some(if is_phone { "mobile phone" } else { "tablet" }));
+        let maker = if model.starts_with("SM-") { "Samsung " } else { "" };
+        return (format!("{maker}{model}"), Some(if is_phone { "mobile phone" } else { "tablet" }));
     }
     if has(&["Windows Phone", "Mobile;", "Mobi", "Opera Mini"]) {
         return ("Generic Smartphone".to_owned(), Some("mobile phone"));
@@ -274,7 +272,8 @@ fn device(agent: &str) -> (String, Option<&'static str>) {
 
 /// The model in ` 13; SM-S918B Build/TP1A)`; none where it is not told.
 fn model(rest: &str) -> Option<&str> {
-    let inside = rest.get(..rest.find(')')?)?;
+    // A model may have brackets of its own: `moto g power (2022)`.
+    let inside = rest.get(..rest.find(") ").or_else(|| rest.find(')'))?)?;
     let part = inside.split(';').skip(1).map(str::trim).find(|part| {
         let is_locale = matches!(part.len(), 2 | 5)
             && part.chars().all(|letter| letter.is_ascii_alphabetic() || matches!(letter, '-' | '_'));

@@ -188,7 +188,7 @@ fn an_agent_tells_browser_system_and_device() {
             "Mozilla/5.0 (Linux; Android 13; SM-S918B Build/TP1A) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/23.0 Chrome/115.0.0.0 Mobile Safari/537.36",
             "Samsung Internet 23.0",
             "Android 13",
-            "SM-S918B, mobile phone",
+            "Samsung SM-S918B, mobile phone",
         ),
         (
             "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Mobile Safari/537.36",
@@ -198,9 +198,9 @@ fn an_agent_tells_browser_system_and_device() {
         ),
         (
             "Mozilla/5.0 (Linux; Android 13; SM-X906C) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36",
-            "Chrome Mobile 120.0.0",
+            "Chrome 120.0.0",
             "Android 13",
-            "SM-X906C, tablet",
+            "Samsung SM-X906C, tablet",
         ),
         (
             "Mozilla/5.0 (Windows NT 6.1; WOW64; Trident/7.0; rv:11.0) like Gecko",
