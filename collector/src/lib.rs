@@ -46,17 +46,17 @@ mod steps;
 
 mod addons;
 mod agent;
-mod bots;
 mod caller;
 mod origin;
 mod patch;
-mod scrub;
 
 mod pixel;
 mod reply;
 
 pub mod append;
+pub mod bots;
 pub mod rate;
+pub mod scrub;
 pub mod split;
 
 pub use caller::Caller;

@@ -71,7 +71,8 @@ impl Rate {
         if self.is_unlimited() || self.left(meter, now) > 0 {
             return Ok(());
         }
-        let room = self.nanos(u64::from(self.burst) - 1);
+        // As `left` counts: both sides are rounded up, so their difference and not the time of one unit less.
+        let room = self.nanos(u64::from(self.burst)).saturating_sub(self.nanos(1));
         let wait = meter.whole_at_nanos.saturating_sub(nanos_of(now)).saturating_sub(room);
         Err(Wait { seconds: u32::try_from(wait.div_ceil(NANOS_PER_S)).unwrap_or(u32::MAX).max(1) })
     }

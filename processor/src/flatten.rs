@@ -12,8 +12,20 @@ use protocol::row::Cell;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Properties of `keen` that the row itself carries, or that are a request and not a value.
-const OWN: &[&str] = &["keen.id", "keen.timestamp", "keen.created_at", "keen.addons"];
+/// Properties of `keen` that the row itself carries.
+const OWN: &[&str] = &["keen.id", "keen.timestamp", "keen.created_at"];
+
+/// Where an event asks for add-ons.
+const ADDONS: &str = "keen.addons";
+
+/// An event, flat.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Flat {
+    /// Its properties.
+    pub(crate) cells: Vec<(PropertyPath, Cell)>,
+    /// The list `keen.addons`, as JSON text.
+    pub(crate) addons: Option<String>,
+}
 
 /// Why an event has no row.
 #[derive(Debug)]
@@ -33,18 +45,23 @@ impl std::error::Error for FlattenError {}
 /// # Errors
 /// When the text is not one JSON object with allowed property names.
 pub fn flatten(properties: &str) -> Result<Vec<(PropertyPath, Cell)>, FlattenError> {
-    let mut cells = Vec::new();
+    flatten_event(properties).map(|flat| flat.cells)
+}
+
+/// The same, with the add-ons it asks for.
+pub(crate) fn flatten_event(properties: &str) -> Result<Flat, FlattenError> {
+    let mut flat = Flat { cells: Vec::new(), addons: None };
     let mut path = String::new();
     let mut reader = serde_json::Deserializer::from_str(properties);
-    let root = ObjectWalk { path: &mut path, cells: &mut cells };
+    let root = ObjectWalk { path: &mut path, flat: &mut flat };
     reader.deserialize_map(root).and_then(|_| reader.end()).map_err(FlattenError)?;
-    Ok(cells)
+    Ok(flat)
 }
 
 /// Walks the properties of one object; `path` names it, empty for the event itself. Gives the number of properties.
 struct ObjectWalk<'a> {
     path: &'a mut String,
-    cells: &'a mut Vec<(PropertyPath, Cell)>,
+    flat: &'a mut Flat,
 }
 
 impl<'de> Visitor<'de> for ObjectWalk<'_> {
@@ -63,7 +80,7 @@ impl<'de> Visitor<'de> for ObjectWalk<'_> {
                 self.path.push('.');
             }
             self.path.push_str(&name);
-            map.next_value_seed(ValueWalk { path: self.path, cells: self.cells })?;
+            map.next_value_seed(ValueWalk { path: self.path, flat: self.flat })?;
             self.path.truncate(parent_len);
             count += 1;
         }
@@ -74,13 +91,15 @@ impl<'de> Visitor<'de> for ObjectWalk<'_> {
 /// Walks one value; `path` names its property.
 struct ValueWalk<'a> {
     path: &'a mut String,
-    cells: &'a mut Vec<(PropertyPath, Cell)>,
+    flat: &'a mut Flat,
 }
 
 impl ValueWalk<'_> {
     fn put(self, cell: Cell) {
-        if !OWN.contains(&self.path.as_str()) {
-            self.cells.push((PropertyPath::from_checked(self.path), cell));
+        // Add-ons are a list; whatever else stands there is no request and no value either.
+        let is_addons = self.path.strip_prefix(ADDONS).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        if !is_addons && !OWN.contains(&self.path.as_str()) {
+            self.flat.cells.push((PropertyPath::from_checked(self.path), cell));
         }
     }
 }
@@ -142,12 +161,16 @@ impl<'de> Visitor<'de> for ValueWalk<'_> {
             text.push_str(element.get());
         }
         text.push(']');
+        if self.path == ADDONS {
+            self.flat.addons = Some(text);
+            return Ok(());
+        }
         self.put(Cell::List(text));
         Ok(())
     }
 
     fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<(), M::Error> {
-        let count = ObjectWalk { path: &mut *self.path, cells: &mut *self.cells }.visit_map(map)?;
+        let count = ObjectWalk { path: &mut *self.path, flat: &mut *self.flat }.visit_map(map)?;
         if count == 0 {
             self.put(Cell::List("{}".to_owned()));
         }
@@ -227,6 +250,19 @@ mod tests {
             r#"{"keen":{"timestamp":"x","id":"y","created_at":"z","addons":[{"name":"n"}],"location":{"coordinates":[1,2]}},"id":1}"#,
             &[("keen.location.coordinates", Cell::List("[1,2]".to_owned())), ("id", Cell::Int(1))],
         );
+    }
+
+    #[test]
+    fn add_ons_are_taken_out_whatever_they_are() {
+        for (event, addons) in [
+            (r#"{"keen":{"addons":[{"name":"n"}, 1]}}"#, Some(r#"[{"name":"n"},1]"#)),
+            (r#"{"keen":{"addons":{"name":"n","a":{}}}}"#, None),
+            (r#"{"keen":{"addons":"n"}}"#, None),
+        ] {
+            let flat = flatten_event(event).unwrap();
+            assert_eq!((flat.cells.as_slice(), flat.addons.as_deref()), (&[][..], addons), "{event}");
+        }
+        check(r#"{"keen":{"addons_":1},"addons":2}"#, &[("keen.addons_", Cell::Int(1)), ("addons", Cell::Int(2))]);
     }
 
     #[test]

@@ -7,9 +7,16 @@
 mod dedupe;
 mod flatten;
 
-use protocol::record::{Record, RecordError};
+mod addons;
+mod cells;
+mod context;
+
+use protocol::record::{Record, RecordError, RecordEvent};
 use protocol::row::{Row, Tally};
 use protocol::{CollectionName, ProjectId};
+
+use cells::Cells;
+use flatten::{Flat, flatten_event};
 
 pub use dedupe::Dedupe;
 pub use flatten::{FlattenError, flatten};
@@ -21,6 +28,8 @@ pub struct Processed {
     pub rows: Vec<Row>,
     /// What became of its events; the project is unknown when the record could not be read at all.
     pub tally: Option<(ProjectId, Tally)>,
+    /// Add-ons that were asked for and not done: unknown by name, or not a request. Their events are stored.
+    pub addons_ignored: u64,
     /// What can't be stored and must be kept aside with its reason.
     pub quarantined: Vec<Quarantined>,
 }
@@ -67,16 +76,16 @@ impl Processor {
         let mut processed = Processed::default();
         let mut tally = Tally::default();
         for (place, event) in record.events.iter().enumerate() {
-            let row =
-                event.collection.parse::<CollectionName>().map_err(|error| error.to_string()).and_then(|collection| {
-                    let cells = flatten(event.properties.get()).map_err(|error| error.to_string())?;
-                    let (project, created_at) = (record.project.clone(), record.received_at);
-                    Ok(Row { project, collection, id: event.id, timestamp: event.timestamp, created_at, cells })
+            let flat =
+                event.collection.parse::<CollectionName>().map_err(|error| error.to_string()).and_then(|name| {
+                    Ok((name, flatten_event(event.properties.get()).map_err(|error| error.to_string())?))
                 });
-            match row {
+            match flat {
                 // Only what is stored is remembered: a repeat of an event in quarantine must not vanish.
-                Ok(row) if self.dedupe.insert(&row.project, row.id, row.created_at) => {
+                Ok((collection, flat)) if self.dedupe.insert(&record.project, event.id, record.received_at) => {
                     tally.stored += 1;
+                    let (row, ignored) = enriched(record, event, collection, flat);
+                    processed.addons_ignored += ignored;
                     processed.rows.push(row);
                 }
                 Ok(_) => tally.duplicates += 1,
@@ -90,6 +99,23 @@ impl Processor {
         processed.tally = Some((record.project.clone(), tally));
         processed
     }
+}
+
+/// The row of an event with what is known of its caller and what its add-ons found, and how many of those were not done.
+fn enriched(record: &Record<'_>, event: &RecordEvent<'_>, collection: CollectionName, flat: Flat) -> (Row, u64) {
+    let mut cells = Cells::new(flat.cells);
+    context::add(&mut cells, record.context.as_ref());
+    let times = addons::Times { timestamp: event.timestamp, created_at: record.received_at };
+    let ignored = flat.addons.map_or(0, |requests| addons::run(&mut cells, &requests, &times));
+    let row = Row {
+        project: record.project.clone(),
+        collection,
+        id: event.id,
+        timestamp: event.timestamp,
+        created_at: record.received_at,
+        cells: cells.into_inner(),
+    };
+    (row, ignored)
 }
 
 fn whole(bytes: &[u8], error: &RecordError) -> Quarantined {

@@ -19,6 +19,11 @@ fn record(received: &str, events: &[(u8, &str)]) -> Vec<u8> {
     format!(r#"{{"v":1,"project":"p","received_at":"{received}","events":[{}]}}"#, events.join(",")).into_bytes()
 }
 
+/// A record of version 2 of a robot's visit: its event asks for an add-on and for one that nobody knows.
+fn record_with_context() -> Vec<u8> {
+    br#"{"v":2,"project":"p","received_at":"2020-01-02T00:00:00.000Z","context":{"bot":true,"visitor":"0f","location":{"country_code":"PL"}},"events":[{"id":"00000000000000000000000000000001","collection":"c","timestamp":"2020-01-01T00:00:00.000Z","properties":{"url":"https://a.example/x?q=1","info":{"kept":1},"keen":{"addons":[{"name":"keen:url_parser","input":{"url":"url"},"output":"info"},{"name":"keen:cookie","input":{},"output":"x"}]}}}]}"#.to_vec()
+}
+
 const DAY: &str = "2020-01-02T00:00:00.000Z";
 
 #[test]
@@ -29,6 +34,36 @@ fn an_event_becomes_a_row_with_the_times_of_its_record() {
     assert_eq!(row.created_at.to_string(), DAY);
     assert_eq!(row.cells.len(), 1);
     assert_eq!(processed.tally, Some(("p".parse().unwrap(), Tally { stored: 1, ..Tally::default() })));
+}
+
+#[test]
+fn a_row_has_what_the_collector_knew_and_what_the_add_ons_found() {
+    let processed = Processor::default().process(&record_with_context());
+    let [row] = processed.rows.as_slice() else { panic!("{processed:?}") };
+    let cells: Vec<_> = row.cells.iter().map(|(path, cell)| format!("{path}={cell:?}")).collect();
+    assert_eq!(
+        cells,
+        [
+            r#"url=Text("https://a.example/x?q=1")"#,
+            "info.kept=Int(1)",
+            "keen.bot=Bool(true)",
+            r#"keen.visitor=Text("0f")"#,
+            r#"keen.location.country_code=Text("PL")"#,
+            r#"info.protocol=Text("https")"#,
+            r#"info.domain=Text("a.example")"#,
+            r#"info.path=Text("/x")"#,
+            r#"info.query_string.q=Text("1")"#,
+        ]
+    );
+    assert_eq!(processed.addons_ignored, 1);
+}
+
+#[test]
+fn a_repeat_is_neither_enriched_nor_counted_again() {
+    let mut processor = Processor::default();
+    processor.process(&record_with_context());
+    let again = processor.process(&record_with_context());
+    assert_eq!((again.rows.len(), again.addons_ignored, again.tally.unwrap().1.duplicates), (0, 0, 1));
 }
 
 #[test]
@@ -61,6 +96,9 @@ fn one_event_that_cannot_be_stored_does_not_hold_back_the_others() {
     assert_eq!(processed.tally.unwrap().1, Tally { stored: 2, duplicates: 0, quarantined: 1 });
 }
 
+/// The properties of an event that is enriched.
+const ADDED: &str = r#"{"t":"2020-01-02T03:04:05Z","keen":{"addons":[{"name":"keen:date_time_parser","input":{"date_time":"t"},"output":"at"}]}}"#;
+
 proptest! {
     #[test]
     fn shuffled_and_repeated_records_give_the_same_set_of_rows(
@@ -68,7 +106,7 @@ proptest! {
         again in proptest::collection::vec(0_usize..60, 0..30),
         seed in any::<u64>(),
     ) {
-        let records: Vec<_> = ids.chunks(3).map(|chunk| record(DAY, &chunk.iter().map(|id| (*id, "{}")).collect::<Vec<_>>())).collect();
+        let records: Vec<_> = ids.chunks(3).map(|chunk| record(DAY, &chunk.iter().map(|id| (*id, ADDED)).collect::<Vec<_>>())).collect();
         let mut shuffled: Vec<_> = records.clone();
         shuffled.extend(again.iter().filter_map(|place| records.get(*place).cloned()));
         // A fixed shuffle: order by a hash of place and seed.
@@ -78,8 +116,9 @@ proptest! {
         keyed.sort();
         let run = |records: Vec<Vec<u8>>| {
             let mut processor = Processor::default();
-            let rows: Vec<_> = records.iter().flat_map(|bytes| processor.process(bytes).rows).map(|row| row.id).collect();
-            let set: BTreeSet<_> = rows.iter().copied().collect();
+            let rows: Vec<_> = records.iter().flat_map(|bytes| processor.process(bytes).rows).collect();
+            let rows: Vec<_> = rows.iter().map(|row| (row.id, format!("{row:?}"))).collect();
+            let set: BTreeSet<_> = rows.iter().cloned().collect();
             prop_assert_eq!(set.len(), rows.len(), "no id twice");
             Ok(set)
         };

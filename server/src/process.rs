@@ -83,6 +83,7 @@ impl Process {
             expected = offset.next();
             let processed = self.processor.process(bytes);
             aside.extend(processed.quarantined.iter().map(|kept| quarantine::record(*offset, kept)));
+            self.telemetry.addons_ignored.inc_by(processed.addons_ignored);
             if let Some((project, tally)) = processed.tally {
                 self.telemetry.stored.inc_by(tally.stored);
                 self.telemetry.duplicates.inc_by(tally.duplicates);

@@ -30,6 +30,7 @@ pub const METRICS: &[(&str, &str, &str)] = &[
     ("process_events_stored", "counter", "Events that became rows since this process started"),
     ("process_events_duplicate", "counter", "Events whose id was known, since this process started"),
     ("process_events_quarantined", "counter", "Events and records kept aside, since this process started"),
+    ("process_addons_ignored", "counter", "Add-ons that events asked for and nobody knows, since this process started"),
     ("query_answered", "counter", "Queries that were answered"),
     ("query_refused", "counter", "Queries that were refused or stopped, by code"),
     ("queue_next_offset_records", "gauge", "Records the log has ever held"),
@@ -116,6 +117,8 @@ pub struct Telemetry {
     pub duplicates: Counter,
     /// `process_events_quarantined`.
     pub quarantined: Counter,
+    /// `process_addons_ignored`.
+    pub addons_ignored: Counter,
     /// `query_answered`.
     pub answered: Counter,
     /// `query_refused`.
@@ -148,6 +151,7 @@ impl Default for Telemetry {
             stored: Counter::default(),
             duplicates: Counter::default(),
             quarantined: Counter::default(),
+            addons_ignored: Counter::default(),
             answered: Counter::default(),
             queries_refused: Family::default(),
             next_offset: Gauge::default(),
@@ -177,6 +181,7 @@ impl Telemetry {
                 "process_events_stored" => registry.register(*name, *meaning, self.stored.clone()),
                 "process_events_duplicate" => registry.register(*name, *meaning, self.duplicates.clone()),
                 "process_events_quarantined" => registry.register(*name, *meaning, self.quarantined.clone()),
+                "process_addons_ignored" => registry.register(*name, *meaning, self.addons_ignored.clone()),
                 "query_answered" => registry.register(*name, *meaning, self.answered.clone()),
                 "query_refused" => registry.register(*name, *meaning, self.queries_refused.clone()),
                 "queue_next_offset_records" => registry.register(*name, *meaning, self.next_offset.clone()),
