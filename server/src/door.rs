@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::Response;
-use collector::{Asked, Reply};
+use collector::{Asked, Decision, Reply};
 use protocol::access::{Access, Grant};
 
 use crate::body::{BodyError, Received, discard_little, read_body};
@@ -20,6 +20,7 @@ use crate::gate::{Gate, Place};
 use crate::http::{Server, respond};
 use crate::limits::{Budgets, Spender, Ticket};
 use crate::telemetry::{ByCode, ByLimit, Telemetry};
+use crate::trace::Refusals;
 
 /// The limits of writes.
 pub struct Door {
@@ -27,6 +28,7 @@ pub struct Door {
     gate: Arc<Gate>,
     retry_after_s: u32,
     grace: Duration,
+    refusals: Refusals,
 }
 
 /// A write that was let in, until it is answered.
@@ -45,6 +47,7 @@ impl Door {
             gate: Gate::new(config.gate.writes_max),
             retry_after_s: config.gate.retry_after_s.max(1),
             grace: Duration::from_millis(config.gate.body_grace_ms),
+            refusals: Refusals::default(),
         }
     }
 
@@ -106,9 +109,11 @@ impl Pass<'_> {
         read
     }
 
-    /// Charges what the request turned out to hold.
-    pub fn settle(&self, events: u64, bytes: usize) {
-        self.door.budgets.settle(&self.ticket, events, u64::try_from(bytes).unwrap_or(u64::MAX));
+    /// Charges what the request turned out to hold, and warns of what of it was refused.
+    pub fn settle(&self, decision: &Decision, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.door.budgets.settle(&self.ticket, decision.counts.events(), bytes);
+        self.door.refusals.log(decision.project.as_ref(), &decision.counts);
     }
 }
 

@@ -73,7 +73,7 @@ pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Resp
     let salt = server.callers.salt(moment.now);
     let caller = Caller { headers: head.headers, address, locate: Some(&locate), salt: salt.as_ref() };
     let decision = asked.decide(&access, &body.bytes, &moment, &caller, &server.config.limits);
-    pass.settle(decision.counts.events(), body.bytes.len());
+    pass.settle(&decision, body.bytes.len());
     let whole = decision.counts.request_refused.map(|code| (code, 1));
     for (code, events) in decision.counts.refused.iter().copied().chain(whole) {
         server.telemetry.refused.get_or_create(&ByCode(code)).inc_by(events);

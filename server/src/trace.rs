@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::Incoming;
-use protocol::{ErrorCode, Refusal};
+use protocol::{ErrorCode, ProjectId, Refusal};
 use tracing::Instrument;
 
 use crate::http::refuse;
@@ -148,6 +148,52 @@ impl Note {
     }
 }
 
+/// Warnings about refused events in one second; the metrics count all of them, and a mistaken sender must not fill the disk.
+const REFUSALS_LOGGED_PER_S: u64 = 10;
+
+/// Says that events were refused: one line per batch, and few enough a second.
+#[derive(Debug)]
+pub struct Refusals {
+    born: Instant,
+    /// The second of the last line in the upper half, lines and batches passed over in it in the lower.
+    second_and_lines: AtomicU64,
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self { born: Instant::now(), second_and_lines: AtomicU64::new(0) }
+    }
+}
+
+impl Refusals {
+    /// Logs what of a batch was refused, by step and by code.
+    pub fn log(&self, project: Option<&ProjectId>, counts: &collector::Counts) {
+        if counts.refused.is_empty() && counts.request_refused.is_none() {
+            return;
+        }
+        let Some(passed_over) = self.may_log(self.born.elapsed().as_secs()) else { return };
+        let (project, refused) =
+            (project.map(ProjectId::as_str), counts.refused.iter().map(|(_, events)| events).sum::<u64>());
+        let code = counts.request_refused.or(counts.refused.first().map(|(code, _)| *code)).map(|code| code.code());
+        let step = counts.refused_by_step.first().map(|(step, _)| *step);
+        tracing::warn!(project, refused, code, step, passed_over, "events refused");
+    }
+
+    /// Whether one more line may be written in this second, and how many were not in the one before.
+    fn may_log(&self, second: u64) -> Option<u64> {
+        let mut passed_over = 0;
+        let next = |seen: u64| {
+            let (of, lines) = (seen >> 32, seen & u64::from(u32::MAX));
+            let is_same = of == second & u64::from(u32::MAX);
+            passed_over = if is_same { 0 } else { lines.saturating_sub(REFUSALS_LOGGED_PER_S) };
+            Some(second << 32 | if is_same { (lines + 1).min(u64::from(u32::MAX)) } else { 1 })
+        };
+        let _ = self.second_and_lines.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        let lines = self.second_and_lines.load(Ordering::Relaxed) & u64::from(u32::MAX);
+        (lines <= REFUSALS_LOGGED_PER_S).then_some(passed_over)
+    }
+}
+
 /// The same failure, with the request's id in Keen's envelope, where Keen's clients look for it.
 async fn named(response: Response, id: &HeaderValue) -> Response {
     let is_json = response
@@ -218,6 +264,14 @@ mod tests {
         ] {
             assert_eq!(words(path), logged);
         }
+    }
+
+    #[test]
+    fn few_refusals_a_second_are_logged_and_the_next_second_says_how_many_were_not() {
+        let refusals = Refusals::default();
+        let logged = (0..25).filter(|_| refusals.may_log(7).is_some()).count();
+        assert_eq!(logged, 10);
+        assert_eq!((refusals.may_log(8), refusals.may_log(8)), (Some(15), Some(0)));
     }
 
     #[tokio::test]

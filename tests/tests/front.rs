@@ -221,7 +221,7 @@ fn neither_keys_nor_addresses_nor_values_reach_a_log_or_a_metric() {
     let log = std::fs::read_to_string(folder.path().join("stderr.log")).unwrap();
     assert!(log.contains("answered"), "the access log is on");
     for text in [&log, &metrics] {
-        for secret in [key, &project.read_key, &project.master_key, CANARY, "203.0.113.77"] {
+        for secret in [key.as_str(), &project.read_key, &project.master_key, CANARY, "203.0.113.77"] {
             let lines: Vec<&str> = text.lines().filter(|line| line.contains(secret)).take(3).collect();
             assert!(lines.is_empty(), "{lines:#?}");
         }

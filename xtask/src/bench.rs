@@ -37,6 +37,14 @@ pub(crate) fn command(work: &Work, only: Option<&str>) -> Result<bool> {
     let screen = Screen::new(benches.len());
     let mut report = head(work);
     let mut all_ok = true;
+    if benches.iter().any(|(package, _)| package == "tests") {
+        // They start the program itself.
+        let mut cargo = cargo_with_progress(work);
+        cargo.args(["build", "--release", "--package", "server"]);
+        if !screen.watch(|| run(&mut cargo, &|line| screen.see_cargo(SLOT, line)))?.ok {
+            bail!("the server can't be built: cargo build --release --package server says why");
+        }
+    }
     for (package, example) in &benches {
         screen.step(&format!("{package}/{example}"));
         let line = command_line(package, example);

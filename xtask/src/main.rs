@@ -43,7 +43,7 @@ cargo xtask COMMAND
   npm       build the npm packages and write npm/sizes.txt
   edge      build the edge worker into target/edge
   size      print the raw, gzip and brotli size of every published file
-  bench [--only NAME]
+  bench [NAME]
             run the benches and write bench/results/<date>-<commit>.txt";
 
 fn main() -> ExitCode {
@@ -90,7 +90,7 @@ fn dispatch(words: &[String]) -> Result<bool> {
         "edge" => flags.finish().and_then(|()| edge::command(&work)),
         "size" => flags.finish().and_then(|()| npm::size_command(&work)),
         "bench" => {
-            let only = flags.value("--only")?;
+            let only = flags.value("--only")?.or_else(|| flags.word());
             flags.finish()?;
             bench::command(&work, only.as_deref())
         }
@@ -137,6 +137,12 @@ impl Flags {
         }
     }
 
+    /// The first word that is no flag.
+    fn word(&mut self) -> Option<String> {
+        let at = self.words.iter().position(|word| !word.starts_with("--"))?;
+        Some(self.words.remove(at))
+    }
+
     fn finish(self) -> Result<()> {
         match self.words.first() {
             None => Ok(()),
@@ -159,6 +165,13 @@ mod tests {
         assert_eq!(flags.number("--port").unwrap(), Some(9000));
         assert!(flags.has("--edge"));
         flags.finish().unwrap();
+    }
+
+    #[test]
+    fn a_word_is_no_flag() {
+        let mut flags = flags("--edge ingest");
+        assert_eq!((flags.word().as_deref(), flags.word()), (Some("ingest"), None));
+        assert!(flags.has("--edge"));
     }
 
     #[test]
