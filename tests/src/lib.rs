@@ -2,6 +2,7 @@
 //!
 //! Nothing here decides whether a test passes; that stands in the tests.
 
+pub mod corpus;
 pub mod edge;
 pub mod scenario;
 pub mod server;

@@ -85,17 +85,39 @@ impl Default for Sent {
 /// A body, perhaps written shorter than it is.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Body {
+pub(crate) enum Body {
     Text(String),
     Parts(Vec<Part>),
+    Part(Part),
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
-enum Part {
+pub(crate) enum Part {
     Text(String),
     Repeat { repeat: String, times: usize },
     Bytes { bytes: Vec<u8> },
+}
+
+impl Body {
+    /// All of it, each text as `replace` gives it.
+    pub(crate) fn bytes(&self, replace: impl Fn(&str) -> String) -> Vec<u8> {
+        match self {
+            Self::Text(text) => replace(text).into_bytes(),
+            Self::Parts(parts) => parts.iter().flat_map(|part| part.bytes(&replace)).collect(),
+            Self::Part(part) => part.bytes(&replace),
+        }
+    }
+}
+
+impl Part {
+    fn bytes(&self, replace: impl Fn(&str) -> String) -> Vec<u8> {
+        match self {
+            Self::Text(text) => replace(text).into_bytes(),
+            Self::Repeat { repeat, times } => repeat.repeat(*times).into_bytes(),
+            Self::Bytes { bytes } => bytes.clone(),
+        }
+    }
 }
 
 /// What must come back.
@@ -325,19 +347,7 @@ fn base64(text: &str) -> String {
 }
 
 fn body(sent: &Sent, names: &Names<'_>) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    match &sent.body {
-        Body::Text(text) => bytes.extend(names.replace(text).into_bytes()),
-        Body::Parts(parts) => {
-            for part in parts {
-                match part {
-                    Part::Text(text) => bytes.extend(names.replace(text).into_bytes()),
-                    Part::Repeat { repeat, times } => bytes.extend(repeat.repeat(*times).into_bytes()),
-                    Part::Bytes { bytes: raw } => bytes.extend(raw),
-                }
-            }
-        }
-    }
+    let mut bytes = sent.body.bytes(|text| names.replace(text));
     if sent.gzip {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(&bytes)?;
