@@ -158,7 +158,7 @@ mod tests {
             // No debt beyond a minute.
             (Rate::new(1, 1), vec![(0, 1_000_000, None), (0, 1, Some(61)), (61_000, 1, None)]),
             (Rate::new(0, 0), vec![(0, u64::MAX, None), (0, u64::MAX, None)]),
-            (Rate::new(u32::MAX, u32::MAX), vec![(0, u64::MAX, None), (0, 1, Some(60))]),
+            (Rate::new(u32::MAX, u32::MAX), vec![(0, u64::MAX, None), (0, 1, Some(61))]),
             (Rate::new(5, 0), vec![(0, 1, None), (1, 1, Some(1)), (200, 1, None)]),
         ] {
             let mut meter = Meter::default();
@@ -194,6 +194,8 @@ mod tests {
             let (mut meter, mut ms, mut spent, mut last) = (Meter::default(), 0, 0, 0);
             for (pause_ms, units) in requests {
                 ms += pause_ms;
+                // What is overdrawn beyond this is forgiven.
+                let units = units.min(u64::from(per_s) * DEBT_MAX.as_secs());
                 if rate.check(meter, at(ms)).is_ok() {
                     meter = rate.charge(meter, at(ms), units);
                     (spent, last) = (spent + units, units);
