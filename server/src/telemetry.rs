@@ -18,6 +18,7 @@ use protocol::batch::DropReason;
 pub const METRICS: &[(&str, &str, &str)] = &[
     ("collect_events_accepted", "counter", "Events that were acknowledged after the log had synced them"),
     ("collect_events_refused", "counter", "Events, and whole requests whose key was good, that were refused, by code"),
+    ("collect_events_stopped", "counter", "Events that were refused, by the step of the collector that refused them"),
     ("collect_requests_denied", "counter", "Requests whose project or key was not good, by HTTP status"),
     ("collect_events_unavailable", "counter", "Events that could not be made durable and were answered 503"),
     ("sdk_events_dropped", "counter", "Events that senders say they had to drop before sending, by reason"),
@@ -42,6 +43,16 @@ pub struct ByCode(pub ErrorCode);
 impl EncodeLabelSet for ByCode {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), std::fmt::Error> {
         [("code", self.0.code())].as_slice().encode(encoder)
+    }
+}
+
+/// The label of metrics that count by step ([`collector::STEP_NAMES`]).
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+pub struct ByStep(pub &'static str);
+
+impl EncodeLabelSet for ByStep {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), std::fmt::Error> {
+        [("step", self.0)].as_slice().encode(encoder)
     }
 }
 
@@ -73,6 +84,8 @@ pub struct Telemetry {
     pub accepted: Counter,
     /// `collect_events_refused`.
     pub refused: Family<ByCode, Counter>,
+    /// `collect_events_stopped`.
+    pub stopped: Family<ByStep, Counter>,
     /// `collect_requests_denied`.
     pub denied: Family<ByStatus, Counter>,
     /// `collect_events_unavailable`.
@@ -111,6 +124,7 @@ impl Default for Telemetry {
             registry: Registry::default(),
             accepted: Counter::default(),
             refused: Family::default(),
+            stopped: Family::default(),
             denied: Family::default(),
             unavailable: Counter::default(),
             dropped: Family::default(),

@@ -1,10 +1,6 @@
 //! What only the server knows of callers: who stands behind a proxy, and where; and scripts as answers of queries.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking, in its helpers too"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking, in its helpers too")]
 
 use std::time::{Duration, Instant};
 
