@@ -154,6 +154,7 @@ impl Telemetry {
                 "collect_events_accepted" => registry.register(*name, *meaning, self.accepted.clone()),
                 "collect_events_refused" => registry.register(*name, *meaning, self.refused.clone()),
                 "collect_requests_denied" => registry.register(*name, *meaning, self.denied.clone()),
+                "collect_events_stopped" => registry.register(*name, *meaning, self.stopped.clone()),
                 "collect_events_unavailable" => registry.register(*name, *meaning, self.unavailable.clone()),
                 "sdk_events_dropped" => registry.register(*name, *meaning, self.dropped.clone()),
                 "append_records_accepted" => registry.register(*name, *meaning, self.appended.clone()),
@@ -204,6 +205,7 @@ mod tests {
         telemetry.refused.get_or_create(&ByCode(ErrorCode::InvalidEvent)).inc();
         telemetry.queries_refused.get_or_create(&ByCode(ErrorCode::InvalidParameter)).inc();
         telemetry.denied.get_or_create(&ByStatus(401)).inc();
+        telemetry.stopped.get_or_create(&ByStep("size")).inc();
         telemetry.dropped.get_or_create(&ByReason(DropReason::QueueFull)).inc();
         let text = telemetry.text().unwrap();
         for (name, kind, _) in METRICS {
