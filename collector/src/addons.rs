@@ -4,8 +4,8 @@
 //! the address is known here only, and is gone from the event when the record is written. It must not know how a place is
 //! found.
 
+use core::net::IpAddr;
 use std::borrow::Cow;
-use std::net::IpAddr;
 
 use protocol::record::Location;
 use protocol::{ErrorCode, PropertyPath, Refusal};

@@ -1,7 +1,7 @@
 //! What keys, settings and callers do to events on their way into the record.
 
+use core::net::IpAddr;
 use proptest::prelude::*;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use protocol::access::{Access, Grant, KeyOptions, WriteOptions};
