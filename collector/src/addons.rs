@@ -4,8 +4,8 @@
 //! the address is known here only, and is gone from the event when the record is written. It must not know how a place is
 //! found.
 
+use core::net::IpAddr;
 use std::borrow::Cow;
-use std::net::IpAddr;
 
 use protocol::record::Location;
 use protocol::{ErrorCode, PropertyPath, Refusal};
@@ -14,8 +14,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::caller::Visible;
-use crate::forms;
-use crate::patch::{self, Members, Patch, look_up};
+use crate::forms::{self, Member};
+use crate::patch::{self, Members, Patch, inside, look_up, member};
 use crate::scan::is_address_placeholder;
 
 /// Add-ons of one event; auto-tracking asks for six.
@@ -45,6 +45,7 @@ pub(crate) fn changes(event: &str, raw: &RawValue, visible: &Visible<'_>) -> Res
     if asked.len() > ADDONS_MAX {
         return Err(wrong(format!("keen.addons has more entries than the limit of {ADDONS_MAX}")));
     }
+    let event = forms::members(event).unwrap_or_default();
     let mut changes = Members::new();
     let mut left = Vec::new();
     for one in &asked {
@@ -57,10 +58,10 @@ pub(crate) fn changes(event: &str, raw: &RawValue, visible: &Visible<'_>) -> Res
         };
         let output = addon.output.and_then(forms::string).filter(|path| !path.is_empty());
         if let Some(output) = &output {
-            check_output(event, output)?;
+            check_output(&event, output)?;
         }
         if addon.name == IP_TO_GEO {
-            place(event, &addon, output.as_deref(), visible, &mut changes);
+            place(&event, &addon, output.as_deref(), visible, &mut changes);
         } else {
             left.push(one.get());
         }
@@ -73,7 +74,7 @@ pub(crate) fn changes(event: &str, raw: &RawValue, visible: &Visible<'_>) -> Res
 }
 
 /// An output is an object, or becomes one: of `keen` only the place may be written.
-fn check_output(event: &str, output: &str) -> Result<(), Refusal> {
+fn check_output(event: &[Member<'_>], output: &str) -> Result<(), Refusal> {
     let path: PropertyPath = output
         .parse()
         .map_err(|error: protocol::event::NameError| Refusal::new(ErrorCode::InvalidPropertyName, error.to_string()))?;
@@ -86,21 +87,20 @@ fn check_output(event: &str, output: &str) -> Result<(), Refusal> {
         let message = format!("an add-on may not write {output}, of keen only keen.location");
         return Err(Refusal::new(ErrorCode::InvalidKeenNamespaceProperty, message));
     }
-    for depth in 1..=names.len() {
-        match look_up(event, names.iter().copied().take(depth)) {
-            Some(found) if found.get().starts_with('{') => {}
-            Some(found) if found.get() != "null" => {
-                let message = format!("the output {output} of an add-on lies on what is no object");
-                return Err(Refusal::new(ErrorCode::NamespaceType, message));
-            }
-            _ => break,
-        }
+    let mut names = names.into_iter();
+    let mut found = names.next().and_then(|name| member(event, name));
+    while let Some(value) = found.filter(|value| value.get() != "null") {
+        let Some(members) = inside(value) else {
+            let message = format!("the output {output} of an add-on lies on what is no object");
+            return Err(Refusal::new(ErrorCode::NamespaceType, message));
+        };
+        found = names.next().and_then(|name| member(&members, name));
     }
     Ok(())
 }
 
 /// Puts the place of the address that the add-on names into its output. Without one, the output stays as it is.
-fn place(event: &str, addon: &Addon<'_>, output: Option<&str>, visible: &Visible<'_>, changes: &mut Members) {
+fn place(event: &[Member<'_>], addon: &Addon<'_>, output: Option<&str>, visible: &Visible<'_>, changes: &mut Members) {
     let members = addon.input.and_then(|input| forms::members(input.get())).unwrap_or_default();
     let given = |name: &str| members.iter().find(|member| member.name == name).map(|member| member.value);
     let Some(path) = given("ip").and_then(forms::string) else { return };

@@ -3,9 +3,9 @@
 //! Apart because this is where privacy is decided: everything that is written of an address, an agent or a place comes out
 //! of [`Visible`], so what it does not give can't be stored. It must not know events.
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::cell::OnceCell;
 use std::fmt::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hmac::{Hmac, KeyInit, Mac};
 use protocol::ProjectId;

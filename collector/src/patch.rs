@@ -4,12 +4,10 @@
 //! Only objects on the way to a change are taken apart; what lies beside is copied as it is, so no tree is built. It must
 //! not know why something is changed.
 
-use std::borrow::Cow;
-
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::forms;
+use crate::forms::{self, Member};
 
 /// What to do to one member.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,20 +126,23 @@ pub(crate) fn push_text(out: &mut Vec<u8>, text: &str) {
     let _ = serde_json::to_writer(out, text);
 }
 
-/// The value at a path of names; none when there is none.
-pub(crate) fn look_up<'a>(object: &'a str, mut path: impl Iterator<Item = &'a str>) -> Option<&'a RawValue> {
-    let mut value: &RawValue = member(object, path.next()?)?;
+/// The value at a path of names below these members; none when there is none.
+pub(crate) fn look_up<'a, 'p>(members: &[Member<'a>], mut path: impl Iterator<Item = &'p str>) -> Option<&'a RawValue> {
+    let mut value = member(members, path.next()?)?;
     for name in path {
-        value = member(value.get(), name)?;
+        value = member(&inside(value)?, name)?;
     }
     Some(value)
 }
 
-fn member<'a>(object: &'a str, name: &str) -> Option<&'a RawValue> {
-    if !object.trim_ascii_start().starts_with('{') {
-        return None;
-    }
-    forms::members(object)?.into_iter().find(|member| member.name == Cow::Borrowed(name)).map(|member| member.value)
+/// The value of one member.
+pub(crate) fn member<'a>(members: &[Member<'a>], name: &str) -> Option<&'a RawValue> {
+    members.iter().find(|member| member.name == name).map(|member| member.value)
+}
+
+/// The members of a value; none when it is no object.
+pub(crate) fn inside(value: &RawValue) -> Option<Vec<Member<'_>>> {
+    value.get().starts_with('{').then(|| forms::members(value.get())).flatten()
 }
 
 #[cfg(test)]
@@ -192,9 +193,9 @@ mod tests {
 
     #[test]
     fn values_are_found_by_path() {
-        let object = r#" {"a":{"b":{"c":1}},"d":2}"#;
+        let object = forms::members(r#" {"a":{"b":{"c":1}},"d":2}"#).unwrap();
         for (path, found) in [("a.b.c", Some("1")), ("d", Some("2")), ("a.b.x", None), ("d.e", None), ("x", None)] {
-            assert_eq!(look_up(object, path.split('.')).map(RawValue::get), found, "{path}");
+            assert_eq!(look_up(&object, path.split('.')).map(RawValue::get), found, "{path}");
         }
     }
 

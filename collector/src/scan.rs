@@ -30,6 +30,8 @@ use crate::scrub::scrub;
 const DEPTH_MAX: usize = 100;
 /// Whole numbers of this many characters always fit 64 bits.
 const SHORT_INTEGER_CHARS: usize = 18;
+/// Up to so many names of one object are compared each with each, which is faster than to sort them.
+const PAIRWISE_NAMES_MAX: usize = 24;
 /// Decimal numbers of this many characters, without exponent, always are finite doubles.
 const SHORT_DECIMAL_CHARS: usize = 300;
 
@@ -187,7 +189,7 @@ impl<'a> Scan<'a, '_> {
         let mut is_escaped = false;
         loop {
             let rest = self.text.as_bytes().get(end..).ok_or_else(broken)?;
-            let found = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')).ok_or_else(broken)?;
+            let found = quote_or_escape(rest).ok_or_else(broken)?;
             end += found;
             if rest.get(found) == Some(&b'"') {
                 break;
@@ -252,8 +254,16 @@ impl<'a> Scan<'a, '_> {
     /// Closes the object whose names begin at `first`.
     fn check_unique(&mut self, first: usize) -> Result<(), Refusal> {
         let names = self.names.get_mut(first..).unwrap_or_default();
-        names.sort_unstable();
-        if let Some([name, _]) = names.windows(2).find(|pair| matches!(pair, [a, b] if a == b)) {
+        let repeated = if names.len() <= PAIRWISE_NAMES_MAX {
+            (1..names.len()).find_map(|at| {
+                let (before, rest) = names.split_at(at);
+                rest.first().filter(|name| before.contains(name))
+            })
+        } else {
+            names.sort_unstable();
+            names.windows(2).find_map(|pair| matches!(pair, [a, b] if a == b).then(|| pair.first()).flatten())
+        };
+        if let Some(name) = repeated {
             return Err(name_refusal(format!("property {name:?} is named twice")));
         }
         self.names.truncate(first);
@@ -277,6 +287,25 @@ impl<'a> Scan<'a, '_> {
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
+}
+
+/// Where the first quote or backslash is; eight bytes at a time, because most bytes of events are in strings.
+fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = 0x8080_8080_8080_8080;
+    // Sets the top bit of the first byte that is zero; what it sets above that one may be wrong and is not looked at.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
+    let mut at = 0;
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*chunk);
+        let hits = zeros(word ^ (ONES * 0x22)) | zeros(word ^ (ONES * 0x5c));
+        if hits != 0 {
+            return Some(at + hits.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..)?;
+    rest.iter().position(|byte| matches!(byte, b'"' | b'\\')).map(|found| at + found)
 }
 
 fn check_number(text: &str) -> Result<(), Refusal> {
@@ -444,6 +473,22 @@ mod tests {
         fn whatever_serde_json_prints_passes(value in json(), is_pretty in any::<bool>()) {
             let text = if is_pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
             prop_assert_eq!(scan(&text.unwrap(), &Limits::default(), true).err(), None);
+        }
+
+        #[test]
+        fn the_end_of_a_string_is_found_wherever_it_is(text in "[a\"\\\\!#\\[\\]ÿ]{0,30}") {
+            let expected = text.bytes().position(|byte| matches!(byte, b'"' | b'\\'));
+            prop_assert_eq!(quote_or_escape(text.as_bytes()), expected);
+        }
+
+        #[test]
+        fn a_name_that_stands_twice_is_found_among_few_and_many(count in 1_usize..60, twice in any::<prop::sample::Index>()) {
+            let mut names: Vec<_> = (0..count).map(|name| format!("\"n{name}\":1")).collect();
+            let once = format!("{{{}}}", names.join(","));
+            prop_assert!(scan(&once, &Limits::default(), true).is_ok());
+            names.insert(twice.index(count), format!("\"n{}\":1", count - 1));
+            let repeated = format!("{{{}}}", names.join(","));
+            prop_assert!(scan(&repeated, &Limits::default(), true).is_err());
         }
 
         #[test]

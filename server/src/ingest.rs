@@ -19,7 +19,7 @@ use crate::body::{BodyError, discard};
 use crate::door::send_away;
 use crate::http::{RETRY_AFTER_S, Server, fault, now, refuse, respond};
 use crate::metadata;
-use crate::telemetry::{ByCode, ByReason, ByStatus};
+use crate::telemetry::{ByCode, ByReason, ByStatus, ByStep};
 
 /// Answers every request under `/3.0` that is not a query.
 pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Response {
@@ -77,6 +77,9 @@ pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Resp
     let whole = decision.counts.request_refused.map(|code| (code, 1));
     for (code, events) in decision.counts.refused.iter().copied().chain(whole) {
         server.telemetry.refused.get_or_create(&ByCode(code)).inc_by(events);
+    }
+    for (step, events) in &decision.counts.refused_by_step {
+        server.telemetry.stopped.get_or_create(&ByStep(step)).inc_by(*events);
     }
     for (reason, events) in &decision.counts.dropped_by_sender {
         server.telemetry.dropped.get_or_create(&ByReason(*reason)).inc_by(*events);

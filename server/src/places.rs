@@ -140,7 +140,7 @@ mod tests {
     }
 
     /// A file that knows one network, 203.0.113.0/24.
-    pub(crate) fn file() -> Vec<u8> {
+    fn file() -> Vec<u8> {
         let bits = 24_u32;
         let mut bytes = Vec::new();
         for depth in 0..bits {
@@ -172,12 +172,20 @@ mod tests {
         bytes
     }
 
+    /// The file as tests of the whole server use it. `RIVULET_WRITE_DOCS=1` writes it.
+    const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/places.mmdb");
+
+    #[test]
+    fn the_fixture_is_the_file_that_is_written_here() {
+        if std::env::var_os("RIVULET_WRITE_DOCS").is_some() {
+            std::fs::write(FIXTURE, file()).unwrap();
+        }
+        assert!(std::fs::read(FIXTURE).is_ok_and(|found| found == file()), "{FIXTURE} is another file");
+    }
+
     #[test]
     fn a_place_is_found_by_address_and_nothing_is_known_without_a_file() {
-        let path = std::env::temp_dir().join(format!("rivulet-places-{}.mmdb", std::process::id()));
-        std::fs::write(&path, file()).unwrap();
-        let places = Places::open(Some(&path)).unwrap();
-        std::fs::remove_file(&path).unwrap();
+        let places = Places::open(Some(Path::new(FIXTURE))).unwrap();
         let berlin = Location {
             city: Some("Berlin".into()),
             province: Some("Land Berlin".into()),

@@ -18,6 +18,7 @@ use protocol::batch::DropReason;
 pub const METRICS: &[(&str, &str, &str)] = &[
     ("collect_events_accepted", "counter", "Events that were acknowledged after the log had synced them"),
     ("collect_events_refused", "counter", "Events, and whole requests whose key was good, that were refused, by code"),
+    ("collect_events_stopped", "counter", "Events that were refused, by the step of the collector that refused them"),
     ("collect_requests_denied", "counter", "Requests whose project or key was not good, by HTTP status"),
     (
         "collect_requests_limited",
@@ -48,6 +49,16 @@ pub struct ByCode(pub ErrorCode);
 impl EncodeLabelSet for ByCode {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), std::fmt::Error> {
         [("code", self.0.code())].as_slice().encode(encoder)
+    }
+}
+
+/// The label of metrics that count by step ([`collector::STEP_NAMES`]).
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+pub struct ByStep(pub &'static str);
+
+impl EncodeLabelSet for ByStep {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), std::fmt::Error> {
+        [("step", self.0)].as_slice().encode(encoder)
     }
 }
 
@@ -101,6 +112,8 @@ pub struct Telemetry {
     pub accepted: Counter,
     /// `collect_events_refused`.
     pub refused: Family<ByCode, Counter>,
+    /// `collect_events_stopped`.
+    pub stopped: Family<ByStep, Counter>,
     /// `collect_requests_denied`.
     pub denied: Family<ByStatus, Counter>,
     /// `collect_requests_limited`.
@@ -143,6 +156,7 @@ impl Default for Telemetry {
             registry: Registry::default(),
             accepted: Counter::default(),
             refused: Family::default(),
+            stopped: Family::default(),
             denied: Family::default(),
             limited: Family::default(),
             unavailable: Counter::default(),
@@ -175,6 +189,7 @@ impl Telemetry {
                 "collect_events_refused" => registry.register(*name, *meaning, self.refused.clone()),
                 "collect_requests_denied" => registry.register(*name, *meaning, self.denied.clone()),
                 "collect_requests_limited" => registry.register(*name, *meaning, self.limited.clone()),
+                "collect_events_stopped" => registry.register(*name, *meaning, self.stopped.clone()),
                 "collect_events_unavailable" => registry.register(*name, *meaning, self.unavailable.clone()),
                 "sdk_events_dropped" => registry.register(*name, *meaning, self.dropped.clone()),
                 "append_records_accepted" => registry.register(*name, *meaning, self.appended.clone()),
@@ -227,6 +242,7 @@ mod tests {
         telemetry.queries_refused.get_or_create(&ByCode(ErrorCode::InvalidParameter)).inc();
         telemetry.denied.get_or_create(&ByStatus(401)).inc();
         telemetry.limited.get_or_create(&ByLimit::Key).inc();
+        telemetry.stopped.get_or_create(&ByStep("size")).inc();
         telemetry.dropped.get_or_create(&ByReason(DropReason::QueueFull)).inc();
         let text = telemetry.text().unwrap();
         for (name, kind, _) in METRICS {

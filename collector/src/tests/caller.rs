@@ -1,6 +1,7 @@
 //! What keys, settings and callers do to events on their way into the record.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
+use proptest::prelude::*;
 use std::sync::Arc;
 
 use protocol::access::{Access, Grant, KeyOptions, WriteOptions};
@@ -330,4 +331,66 @@ fn values_that_tell_who_somebody_is_are_scrubbed_and_names_and_times_are_not() {
     assert_eq!(as_sent["events"][0]["id"], record["events"][0]["id"]);
     // What a key fills in is a value like any other.
     assert_eq!(Case::autofill(json!({"owner": "jane@mail.example"})).kept("{}"), json!({"owner": "[email]"}));
+}
+
+/// Objects with everything in them that is changed on the way, at any depth.
+fn properties() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(json!("${keen.ip}")),
+        Just(json!("${keen.user_agent}")),
+        Just(json!("jane@mail.example")),
+        "[a-z\"\\\\\n ü$@.{}]{0,8}".prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        Just(Value::Null),
+    ];
+    let tree = leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            prop::collection::btree_map("[a-c]{1,2}", inner, 0..4).prop_map(|map| map.into_iter().collect()),
+        ]
+    });
+    prop::collection::btree_map("[a-c]{1,2}", tree, 0..5).prop_map(|map| map.into_iter().collect())
+}
+
+/// What replacing in a tree gives.
+fn replaced(value: Value) -> Value {
+    match value {
+        Value::String(text) if text == "${keen.ip}" => json!(ADDRESS),
+        Value::String(text) if text == "${keen.user_agent}" => json!(AGENT),
+        Value::String(text) => Value::from(crate::scrub::scrub(&text).unwrap_or(text)),
+        Value::Array(list) => list.into_iter().map(replaced).collect(),
+        Value::Object(map) => map.into_iter().map(|(name, value)| (name, replaced(value))).collect(),
+        other => other,
+    }
+}
+
+proptest! {
+    #[test]
+    fn changing_bytes_is_changing_the_tree(event in properties(), is_pretty in any::<bool>()) {
+        let privacy = Privacy { address: AddressPolicy::Keep, user_agent: UserAgentPolicy::Full, ..Privacy::default() };
+        let text = if is_pretty { serde_json::to_string_pretty(&event) } else { serde_json::to_string(&event) }.unwrap();
+        prop_assert_eq!(Case::privacy(privacy).kept(&text), replaced(event));
+    }
+
+    #[test]
+    fn nothing_that_is_filled_in_or_added_breaks_a_record(
+        event in properties(), fill in properties(), output in "[a-c]{1,2}(\\.[a-c]{1,2}){0,2}", ip in "[a-c]{1,2}"
+    ) {
+        let mut case = Case::autofill(fill);
+        case.headers.origin = Some("https://shop.example");
+        let mut event = event;
+        event["keen"] = json!({"addons": [
+            {"name": "keen:ip_to_geo", "input": {"ip": ip, "remove_ip_property": true}, "output": output},
+            {"name": "keen:url_parser", "input": {"url": "u"}, "output": "b"},
+        ]});
+        let decision = case.post(&event.to_string());
+        if decision.reply.status == 201 {
+            let record = decision.record.unwrap();
+            let parsed = protocol::record::Record::parse(&record).unwrap();
+            let kept: Value = serde_json::from_str(parsed.events[0].properties.get()).unwrap();
+            prop_assert!(!kept.to_string().contains("${keen."), "{}", kept);
+        } else {
+            prop_assert_eq!(error_code(&decision.reply), "NamespaceTypeError");
+        }
+    }
 }
