@@ -98,7 +98,8 @@ pub(super) fn find(bytes: &[u8], spans: &mut Vec<Span>) {
     let mut at = 0;
     while let Some((byte, size)) = glyph(bytes, at) {
         if size > 1 || !byte.is_ascii_digit() {
-            at += size;
+            let plain = bytes.get(at + size..).unwrap_or_default();
+            at += size + plain.iter().take_while(|byte| !byte.is_ascii_digit() && **byte != b'%').count();
             continue;
         }
         let run = bytes.get(at..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit()).count();

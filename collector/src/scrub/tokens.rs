@@ -134,7 +134,8 @@ fn run_length(rest: &[u8]) -> usize {
 /// Whether a short run may be the head of a token with dots in it.
 fn has_short_head(text: &str, start: usize) -> bool {
     let rest = text.as_bytes().get(start..).unwrap_or_default();
-    [&b"SG."[..], b"hvs.", b"ya29.", b"xoxe.", b"eyJ"].iter().any(|head| rest.starts_with(head))
+    matches!(rest, [b'S', b'G', b'.', ..] | [b'h', b'v', b's', b'.', ..] | [b'y', b'a', b'2', b'9', ..])
+        || matches!(rest, [b'x', b'o', b'x', b'e', ..] | [b'e', b'y', b'J', ..])
 }
 
 /// Where the token ends that the run from `start` to `end` is or begins.
@@ -143,25 +144,26 @@ fn whole(text: &str, start: usize, end: usize) -> Option<usize> {
     if let Some(end) = web_token(text, start).or_else(|| prefixed(text, start)) {
         return Some(end);
     }
-    let context = Context::before(text, start);
-    match context {
+    // What stands before costs more to read than the run, and most runs are words.
+    let is_named = is_secret_after_a_name(run);
+    let is_bare = (!run.contains('/') || parts_are_short(run)) && is_bare_secret(run);
+    if !is_named && !is_bare {
+        return None;
+    }
+    match Context::before(text, start) {
         Context::Harmless => None,
-        Context::Secret if is_secret_after_a_name(run) => Some(with_tail(text, end)),
-        _ if !run.contains('/') || parts_are_short(run) => is_bare_secret(run).then(|| with_padding(text, end)),
-        _ => None,
+        Context::Secret if is_named => Some(with_tail(text, end)),
+        _ => is_bare.then(|| with_padding(text, end)),
     }
 }
 
 /// Looks at each part of a path by itself.
 fn parts(text: &str, start: usize, end: usize, spans: &mut Vec<Span>) {
-    if Context::before(text, start) == Context::Harmless {
-        return;
-    }
     let run = text.get(start..end).unwrap_or_default();
     if !run.contains('/') {
         return;
     }
-    let mut at = start;
+    let (mut at, first) = (start, spans.len());
     for part in run.split('/') {
         let place = at;
         at += part.len() + 1;
@@ -170,6 +172,9 @@ fn parts(text: &str, start: usize, end: usize, spans: &mut Vec<Span>) {
         if let Some(end) = found.filter(|end| *end > place) {
             spans.push(Span { start: place, end, kind: Kind::Token });
         }
+    }
+    if spans.len() > first && Context::before(text, start) == Context::Harmless {
+        spans.truncate(first);
     }
 }
 
