@@ -102,13 +102,15 @@ pub(super) fn find(bytes: &[u8], spans: &mut Vec<Span>) {
             at += size + plain.iter().take_while(|byte| !byte.is_ascii_digit() && **byte != b'%').count();
             continue;
         }
-        let run = bytes.get(at..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let found = if super::opens_word(bytes, at) { number(bytes, at) } else { None };
-        if let Some(span) = found {
+        let rest = bytes.get(at..).unwrap_or_default();
+        if !super::opens_word(bytes, at) {
+            // Inside a word nothing begins.
+            at += rest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        } else if let Some(span) = number(bytes, at) {
             at = span.end;
             spans.push(span);
         } else {
-            at += run;
+            at += rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         }
     }
 }

@@ -66,6 +66,20 @@ const PREFIXES: &[(&str, usize)] = &[
     ("xoxs-", 20),
     ("ya29.", 30),
 ];
+/// With which bytes [`PREFIXES`] begin.
+const PREFIX_LETTERS: [bool; 128] = {
+    let mut letters = [false; 128];
+    let mut at = 0;
+    while at < PREFIXES.len() {
+        // A constant's own index can't be out of bounds: the compiler would say so.
+        #[allow(clippy::indexing_slicing, reason = "const evaluation; get is not const")]
+        {
+            letters[PREFIXES[at].0.as_bytes()[0] as usize] = true;
+        }
+        at += 1;
+    }
+    letters
+};
 /// In a name before `=` or `:`, say that a secret follows.
 const NAMES: &[&str] = &[
     "token",
@@ -208,7 +222,10 @@ fn web_token(text: &str, start: usize) -> Option<usize> {
 
 fn prefixed(text: &str, start: usize) -> Option<usize> {
     let rest = text.get(start..)?;
-    if !opens_word(text.as_bytes(), start) {
+    let first = *rest.as_bytes().first()?;
+    if !(first == b'r' || PREFIX_LETTERS.get(usize::from(first)).is_some_and(|is| *is))
+        || !opens_word(text.as_bytes(), start)
+    {
         return None;
     }
     let is_key = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
@@ -216,7 +233,6 @@ fn prefixed(text: &str, start: usize) -> Option<usize> {
     if ours.is_some_and(|key| key.parse::<Key>().is_ok()) {
         return Some(start + KEY_CHARS);
     }
-    let first = *rest.as_bytes().first()?;
     PREFIXES.iter().filter(|(prefix, _)| prefix.as_bytes().first() == Some(&first)).find_map(|(prefix, least)| {
         let key = rest.strip_prefix(prefix)?;
         let has_dots = prefix.ends_with('.');
@@ -283,9 +299,9 @@ fn is_secret_after_a_name(run: &str) -> bool {
 
 /// Whether it is made of words, which have few digits and those at an end.
 fn is_words(run: &str) -> bool {
-    run.split(['-', '_', '/', '+']).all(|word| {
-        word.bytes().all(|byte| byte.is_ascii_lowercase()) || word.bytes().all(|byte| byte.is_ascii_digit())
-    })
+    run.as_bytes()
+        .split(|byte| matches!(byte, b'-' | b'_' | b'/' | b'+'))
+        .all(|word| word.iter().all(u8::is_ascii_lowercase) || word.iter().all(u8::is_ascii_digit))
 }
 
 /// Whether a string by itself looks like nothing but a secret.
