@@ -103,14 +103,18 @@ pub(super) fn find(bytes: &[u8], spans: &mut Vec<Span>) {
             continue;
         }
         let rest = bytes.get(at..).unwrap_or_default();
-        if !super::opens_word(bytes, at) {
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        // An extension may follow a phone number: `x12`, `ext. 12`.
+        let goes_on =
+            rest.get(digits).is_some_and(|byte| byte.is_ascii_alphanumeric() && !matches!(byte, b'x' | b'X' | b'e'));
+        if goes_on || !super::opens_word(bytes, at) {
             // Inside a word nothing begins.
             at += rest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
         } else if let Some(span) = number(bytes, at) {
             at = span.end;
             spans.push(span);
         } else {
-            at += rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            at += digits;
         }
     }
 }
