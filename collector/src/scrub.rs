@@ -79,7 +79,7 @@ pub fn scrub(text: &str) -> Option<String> {
         numbers::find(bytes, &mut spans);
         iban::find(bytes, &mut spans);
     }
-    if signs.run_chars >= TOKEN_CHARS_MIN {
+    if signs.run_chars >= TOKEN_CHARS_MIN && (signs.digits > 0 || signs.has_large) {
         tokens::find(text, &mut spans);
     }
     if spans.is_empty() { None } else { Some(replaced(text, spans)) }
@@ -88,6 +88,7 @@ pub fn scrub(text: &str) -> Option<String> {
 /// What a text must have before it is worth a closer look.
 struct Signs {
     has_at: bool,
+    has_large: bool,
     digits: usize,
     /// The longest run of characters of which tokens are made.
     run_chars: usize,
@@ -104,7 +105,7 @@ impl Signs {
             run_chars = run_chars.max(run);
         }
         let has_at = seen & AT != 0 || (seen & PERCENT != 0 && bytes.windows(3).any(|three| three == b"%40"));
-        Self { has_at, digits, run_chars }
+        Self { has_at, has_large: seen & LARGE != 0, digits, run_chars }
     }
 }
 
@@ -112,6 +113,7 @@ const DIGIT: u8 = 1;
 const RUN: u8 = 2;
 const AT: u8 = 4;
 const PERCENT: u8 = 8;
+const LARGE: u8 = 16;
 
 const CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
@@ -119,7 +121,8 @@ const CLASSES: [u8; 256] = {
     while byte < 128 {
         let class = match byte {
             b'0'..=b'9' => DIGIT | RUN,
-            b'A'..=b'Z' | b'a'..=b'z' | b'_' | b'-' | b'+' | b'/' => RUN,
+            b'A'..=b'Z' => LARGE | RUN,
+            b'a'..=b'z' | b'_' | b'-' | b'+' | b'/' => RUN,
             b'@' => AT,
             b'%' => PERCENT,
             _ => 0,

@@ -67,7 +67,16 @@ const parts = all.filter((text) => !text.startsWith("^"));
 const kept = (texts, others) =>
   texts.filter((text) => !others.some((other) => other !== text && text.includes(other))).sort((a, b) => (a < b ? -1 : 1));
 
-const list = (texts) => texts.map((text) => `    ${JSON.stringify(text)},\n`).join("");
+// As many in a line as fit, because a file has at most 800 lines.
+const list = (texts) =>
+  texts
+    .map((text) => `${JSON.stringify(text)},`)
+    .reduce((lines, text) => {
+      const longer = `${lines.at(-1)} ${text}`;
+      return lines.length && longer.length <= 116 ? [...lines.slice(0, -1), longer] : [...lines, text];
+    }, [])
+    .map((line) => `    ${line}\n`)
+    .join("");
 const needles = kept(parts, parts);
 const heads = kept(starts, parts).filter((text, _, those) => !those.some((other) => other !== text && text.startsWith(other)));
 if ([...needles, ...heads].some((text) => text.length < 3 || !/^[ -~]+$/.test(text))) throw new Error("a text is too short or not ASCII");

@@ -100,16 +100,18 @@ const LENGTHS: &[(&[u8; 2], u8)] = &[
 
 /// Appends the account numbers of a text.
 pub(super) fn find(bytes: &[u8], spans: &mut Vec<Span>) {
-    let mut at = 0;
-    while let Some((byte, length)) = glyph(bytes, at) {
-        if byte.is_ascii_alphabetic()
+    let mut floor = 0;
+    for (at, four) in bytes.windows(4).enumerate() {
+        let [one, two, three, four] = four else { continue };
+        let is_head =
+            three.is_ascii_digit() && four.is_ascii_digit() && one.is_ascii_alphabetic() && two.is_ascii_alphabetic();
+        if is_head
+            && at >= floor
             && opens_word(bytes, at)
             && let Some(end) = number(bytes, at)
         {
             spans.push(Span { start: at, end, kind: Kind::Iban });
-            at = end;
-        } else {
-            at += length;
+            floor = end;
         }
     }
 }

@@ -98,16 +98,23 @@ pub(super) fn find(bytes: &[u8], spans: &mut Vec<Span>) {
     let mut at = 0;
     while let Some((byte, size)) = glyph(bytes, at) {
         if size > 1 || !byte.is_ascii_digit() {
-            at += size;
+            let plain = bytes.get(at + size..).unwrap_or_default();
+            at += size + plain.iter().take_while(|byte| !byte.is_ascii_digit() && **byte != b'%').count();
             continue;
         }
-        let run = bytes.get(at..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let found = if super::opens_word(bytes, at) { number(bytes, at) } else { None };
-        if let Some(span) = found {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        // An extension may follow a phone number: `x12`, `ext. 12`.
+        let goes_on =
+            rest.get(digits).is_some_and(|byte| byte.is_ascii_alphanumeric() && !matches!(byte, b'x' | b'X' | b'e'));
+        if goes_on || !super::opens_word(bytes, at) {
+            // Inside a word nothing begins.
+            at += rest.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        } else if let Some(span) = number(bytes, at) {
             at = span.end;
             spans.push(span);
         } else {
-            at += run;
+            at += digits;
         }
     }
 }

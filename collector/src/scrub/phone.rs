@@ -219,6 +219,15 @@ fn named(window: &Window, strength: Strength) -> Option<usize> {
 
 fn word_before(bytes: &[u8], start: usize) -> Option<Strength> {
     let from = start.saturating_sub(LOOK_BACK_BYTES);
+    // Most numbers follow a letter or a dash, and then no word is looked for.
+    let is_apart = match bytes.get(from..start)? {
+        [.., b'%', _, _] => true,
+        [.., byte] => !byte.is_ascii_alphanumeric() && !matches!(byte, b'-' | b'_'),
+        [] => false,
+    };
+    if !is_apart {
+        return None;
+    }
     let text = String::from_utf8_lossy(bytes.get(from..start)?).to_lowercase();
     let mut rest = trim_gaps(&text);
     let says_so = text.get(rest.len()..).unwrap_or_default().contains([':', '=', '/', '.'])

@@ -66,6 +66,20 @@ const PREFIXES: &[(&str, usize)] = &[
     ("xoxs-", 20),
     ("ya29.", 30),
 ];
+/// With which bytes [`PREFIXES`] begin.
+const PREFIX_LETTERS: [bool; 128] = {
+    let mut letters = [false; 128];
+    let mut at = 0;
+    while at < PREFIXES.len() {
+        // A constant's own index can't be out of bounds: the compiler would say so.
+        #[allow(clippy::indexing_slicing, reason = "const evaluation; get is not const")]
+        {
+            letters[PREFIXES[at].0.as_bytes()[0] as usize] = true;
+        }
+        at += 1;
+    }
+    letters
+};
 /// In a name before `=` or `:`, say that a secret follows.
 const NAMES: &[&str] = &[
     "token",
@@ -134,7 +148,8 @@ fn run_length(rest: &[u8]) -> usize {
 /// Whether a short run may be the head of a token with dots in it.
 fn has_short_head(text: &str, start: usize) -> bool {
     let rest = text.as_bytes().get(start..).unwrap_or_default();
-    [&b"SG."[..], b"hvs.", b"ya29.", b"xoxe.", b"eyJ"].iter().any(|head| rest.starts_with(head))
+    matches!(rest, [b'S', b'G', b'.', ..] | [b'h', b'v', b's', b'.', ..] | [b'y', b'a', b'2', b'9', ..])
+        || matches!(rest, [b'x', b'o', b'x', b'e', ..] | [b'e', b'y', b'J', ..])
 }
 
 /// Where the token ends that the run from `start` to `end` is or begins.
@@ -143,25 +158,26 @@ fn whole(text: &str, start: usize, end: usize) -> Option<usize> {
     if let Some(end) = web_token(text, start).or_else(|| prefixed(text, start)) {
         return Some(end);
     }
-    let context = Context::before(text, start);
-    match context {
+    // What stands before costs more to read than the run, and most runs are words.
+    let is_named = is_secret_after_a_name(run);
+    let is_bare = (!run.contains('/') || parts_are_short(run)) && is_bare_secret(run);
+    if !is_named && !is_bare {
+        return None;
+    }
+    match Context::before(text, start) {
         Context::Harmless => None,
-        Context::Secret if is_secret_after_a_name(run) => Some(with_tail(text, end)),
-        _ if !run.contains('/') || parts_are_short(run) => is_bare_secret(run).then(|| with_padding(text, end)),
-        _ => None,
+        Context::Secret if is_named => Some(with_tail(text, end)),
+        _ => is_bare.then(|| with_padding(text, end)),
     }
 }
 
 /// Looks at each part of a path by itself.
 fn parts(text: &str, start: usize, end: usize, spans: &mut Vec<Span>) {
-    if Context::before(text, start) == Context::Harmless {
-        return;
-    }
     let run = text.get(start..end).unwrap_or_default();
     if !run.contains('/') {
         return;
     }
-    let mut at = start;
+    let (mut at, first) = (start, spans.len());
     for part in run.split('/') {
         let place = at;
         at += part.len() + 1;
@@ -170,6 +186,9 @@ fn parts(text: &str, start: usize, end: usize, spans: &mut Vec<Span>) {
         if let Some(end) = found.filter(|end| *end > place) {
             spans.push(Span { start: place, end, kind: Kind::Token });
         }
+    }
+    if spans.len() > first && Context::before(text, start) == Context::Harmless {
+        spans.truncate(first);
     }
 }
 
@@ -203,7 +222,10 @@ fn web_token(text: &str, start: usize) -> Option<usize> {
 
 fn prefixed(text: &str, start: usize) -> Option<usize> {
     let rest = text.get(start..)?;
-    if !opens_word(text.as_bytes(), start) {
+    let first = *rest.as_bytes().first()?;
+    if !(first == b'r' || PREFIX_LETTERS.get(usize::from(first)).is_some_and(|is| *is))
+        || !opens_word(text.as_bytes(), start)
+    {
         return None;
     }
     let is_key = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
@@ -211,7 +233,6 @@ fn prefixed(text: &str, start: usize) -> Option<usize> {
     if ours.is_some_and(|key| key.parse::<Key>().is_ok()) {
         return Some(start + KEY_CHARS);
     }
-    let first = *rest.as_bytes().first()?;
     PREFIXES.iter().filter(|(prefix, _)| prefix.as_bytes().first() == Some(&first)).find_map(|(prefix, least)| {
         let key = rest.strip_prefix(prefix)?;
         let has_dots = prefix.ends_with('.');
@@ -278,9 +299,9 @@ fn is_secret_after_a_name(run: &str) -> bool {
 
 /// Whether it is made of words, which have few digits and those at an end.
 fn is_words(run: &str) -> bool {
-    run.split(['-', '_', '/', '+']).all(|word| {
-        word.bytes().all(|byte| byte.is_ascii_lowercase()) || word.bytes().all(|byte| byte.is_ascii_digit())
-    })
+    run.as_bytes()
+        .split(|byte| matches!(byte, b'-' | b'_' | b'/' | b'+'))
+        .all(|word| word.iter().all(u8::is_ascii_lowercase) || word.iter().all(u8::is_ascii_digit))
 }
 
 /// Whether a string by itself looks like nothing but a secret.

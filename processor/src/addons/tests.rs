@@ -151,79 +151,77 @@ fn a_time_is_taken_apart_in_its_own_offset() {
     }
 }
 
+/// Agents, and what is known of browser, system and device.
+const AGENTS: &[(&str, &str, &str, &str)] = &[
+    (
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.6099.71 Safari/537.36",
+        "Chrome 120.0.6099",
+        "Windows 10",
+        "Other, desktop",
+    ),
+    (
+        "Mozilla/5.0 (Windows NT 6.3; Win64; x64; rv:109.0) Gecko/20100101 Firefox/115.0",
+        "Firefox 115.0",
+        "Windows 8.1",
+        "Other, desktop",
+    ),
+    (
+        "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.2 Safari/605.1.15",
+        "Safari 17.2",
+        "Mac OS X 10.15.7",
+        "Mac, desktop",
+    ),
+    (
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 17_2_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.2 Mobile/15E148 Safari/604.1",
+        "Mobile Safari 17.2",
+        "iOS 17.2.1",
+        "iPhone, mobile phone",
+    ),
+    (
+        "Mozilla/5.0 (iPad; CPU OS 16_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/120.0.6099.119 Mobile/15E148 Safari/604.1",
+        "Chrome Mobile iOS 120.0.6099",
+        "iOS 16.6",
+        "iPad, tablet",
+    ),
+    (
+        "Mozilla/5.0 (Linux; Android 13; SM-S918B Build/TP1A) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/23.0 Chrome/115.0.0.0 Mobile Safari/537.36",
+        "Samsung Internet 23.0",
+        "Android 13",
+        "Samsung SM-S918B, mobile phone",
+    ),
+    (
+        "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Mobile Safari/537.36",
+        "Chrome Mobile 120.0.0",
+        "Android 10",
+        "Generic Smartphone, mobile phone",
+    ),
+    (
+        "Mozilla/5.0 (Linux; Android 13; SM-X906C) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36",
+        "Chrome 120.0.0",
+        "Android 13",
+        "Samsung SM-X906C, tablet",
+    ),
+    ("Mozilla/5.0 (Windows NT 6.1; WOW64; Trident/7.0; rv:11.0) like Gecko", "IE 11.0", "Windows 7", "Other, desktop"),
+    (
+        "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36 Edg/120.0.2210.91",
+        "Edge 120.0.2210",
+        "Windows 10",
+        "Other, desktop",
+    ),
+    (
+        "Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36",
+        "Chrome 120.0.0",
+        "Chrome OS 14541.0.0",
+        "Other, desktop",
+    ),
+    ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "", "", ""),
+    ("curl/8.5.0", "curl 8.5.0", "", "Other"),
+    ("nonsense", "", "", ""),
+];
+
 #[test]
 fn an_agent_tells_browser_system_and_device() {
-    for (agent, browser, os, device) in [
-        (
-            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.6099.71 Safari/537.36",
-            "Chrome 120.0.6099",
-            "Windows 10",
-            "Other, desktop",
-        ),
-        (
-            "Mozilla/5.0 (Windows NT 6.3; Win64; x64; rv:109.0) Gecko/20100101 Firefox/115.0",
-            "Firefox 115.0",
-            "Windows 8.1",
-            "Other, desktop",
-        ),
-        (
-            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.2 Safari/605.1.15",
-            "Safari 17.2",
-            "Mac OS X 10.15.7",
-            "Mac, desktop",
-        ),
-        (
-            "Mozilla/5.0 (iPhone; CPU iPhone OS 17_2_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.2 Mobile/15E148 Safari/604.1",
-            "Mobile Safari 17.2",
-            "iOS 17.2.1",
-            "iPhone, mobile phone",
-        ),
-        (
-            "Mozilla/5.0 (iPad; CPU OS 16_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/120.0.6099.119 Mobile/15E148 Safari/604.1",
-            "Chrome Mobile iOS 120.0.6099",
-            "iOS 16.6",
-            "iPad, tablet",
-        ),
-        (
-            "Mozilla/5.0 (Linux; Android 13; SM-S918B Build/TP1A) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/23.0 Chrome/115.0.0.0 Mobile Safari/537.36",
-            "Samsung Internet 23.0",
-            "Android 13",
-            "Samsung SM-S918B, mobile phone",
-        ),
-        (
-            "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Mobile Safari/537.36",
-            "Chrome Mobile 120.0.0",
-            "Android 10",
-            "Generic Smartphone, mobile phone",
-        ),
-        (
-            "Mozilla/5.0 (Linux; Android 13; SM-X906C) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36",
-            "Chrome 120.0.0",
-            "Android 13",
-            "Samsung SM-X906C, tablet",
-        ),
-        (
-            "Mozilla/5.0 (Windows NT 6.1; WOW64; Trident/7.0; rv:11.0) like Gecko",
-            "IE 11.0",
-            "Windows 7",
-            "Other, desktop",
-        ),
-        (
-            "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36 Edg/120.0.2210.91",
-            "Edge 120.0.2210",
-            "Windows 10",
-            "Other, desktop",
-        ),
-        (
-            "Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36",
-            "Chrome 120.0.0",
-            "Chrome OS 14541.0.0",
-            "Other, desktop",
-        ),
-        ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "", "", ""),
-        ("curl/8.5.0", "curl 8.5.0", "", "Other"),
-        ("nonsense", "", "", ""),
-    ] {
+    for (agent, browser, os, device) in AGENTS {
         let event = asked(
             json!({ "ua": agent }),
             json!([{ "name": "keen:ua_parser", "input": { "ua_string": "ua" }, "output": "out" }]),
@@ -238,7 +236,7 @@ fn an_agent_tells_browser_system_and_device() {
         };
         assert_eq!(
             (named("browser"), named("os"), joined("device", &["family", "type"], ", ")),
-            (browser.to_owned(), os.to_owned(), device.to_owned()),
+            ((*browser).to_owned(), (*os).to_owned(), (*device).to_owned()),
             "{agent}"
         );
     }
