@@ -12,6 +12,7 @@ pub mod config;
 pub mod guard;
 pub mod http;
 pub mod ingest;
+pub mod inspect;
 pub mod listen;
 pub mod logs;
 pub mod metadata;

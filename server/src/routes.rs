@@ -13,7 +13,7 @@ use protocol::Permit;
 
 use crate::body::discard;
 use crate::http::{Server, respond};
-use crate::{append, chart, ingest, query};
+use crate::{append, chart, ingest, inspect, query};
 
 /// What a route needs of its caller. The test of the whole table (`tests/tests/api_matrix.rs`) tries every route with every
 /// kind of key.
@@ -37,6 +37,9 @@ enum To {
     Metrics,
     Append,
     Ingest,
+    Collections,
+    Collection,
+    Property,
     Query,
     Chart,
 }
@@ -50,11 +53,20 @@ pub struct Route {
     pub path: &'static str,
     /// What the caller needs.
     pub needs: Needs,
+    /// The parameter that must be there for this row to be the one that counts, where two share method and path.
+    pub parameter: Option<&'static str>,
     to: To,
 }
 
 const fn route(method: &'static str, path: &'static str, needs: Needs, to: To) -> Route {
-    Route { method, path, needs, to }
+    Route { method, path, needs, parameter: None, to }
+}
+
+impl Route {
+    /// The same route, for requests with this parameter only.
+    const fn with(self, parameter: &'static str) -> Self {
+        Self { parameter: Some(parameter), ..self }
+    }
 }
 
 /// Every route of the server. The router is made of this table, so a route that is not here does not exist.
@@ -65,8 +77,16 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/3.0/internal/append", Needs::Signature, To::Append),
     route("POST", "/3.0/projects/{project}/events", Needs::Permit(Permit::Writes), To::Ingest),
     route("POST", "/3.0/projects/{project}/events/{collection}", Needs::Permit(Permit::Writes), To::Ingest),
-    // With the parameter `data`.
-    route("GET", "/3.0/projects/{project}/events/{collection}", Needs::Permit(Permit::Writes), To::Ingest),
+    route("GET", "/3.0/projects/{project}/events/{collection}", Needs::Permit(Permit::Writes), To::Collection)
+        .with("data"),
+    route("GET", "/3.0/projects/{project}/events", Needs::Permit(Permit::Schema), To::Collections),
+    route("GET", "/3.0/projects/{project}/events/{collection}", Needs::Permit(Permit::Schema), To::Collection),
+    route(
+        "GET",
+        "/3.0/projects/{project}/events/{collection}/properties/{property}",
+        Needs::Permit(Permit::Schema),
+        To::Property,
+    ),
     route("POST", "/3.0/projects/{project}/batches", Needs::Permit(Permit::Writes), To::Ingest),
     route("GET", "/3.0/projects/{project}/queries/{analysis}", Needs::Permit(Permit::Queries), To::Query),
     route("POST", "/3.0/projects/{project}/queries/{analysis}", Needs::Permit(Permit::Queries), To::Query),
@@ -99,6 +119,10 @@ fn methods(path: &'static str) -> MethodRouter<Arc<Server>> {
     let mut router = MethodRouter::new();
     let mut allowed = Vec::new();
     for route in ROUTES.iter().filter(|route| route.path == path) {
+        // Two rows that differ in a parameter have one handler, which looks for it.
+        if allowed.contains(&route.method) {
+            continue;
+        }
         allowed.push(route.method);
         let Ok(filter) = MethodFilter::try_from(Method::from_bytes(route.method.as_bytes()).unwrap_or(Method::GET))
         else {
@@ -110,6 +134,9 @@ fn methods(path: &'static str) -> MethodRouter<Arc<Server>> {
             To::Metrics => router.on(filter, metrics),
             To::Append => router.on(filter, append::append),
             To::Ingest => router.on(filter, ingest::ingest),
+            To::Collections => router.on(filter, inspect::collections),
+            To::Collection => router.on(filter, inspect::collection),
+            To::Property => router.on(filter, inspect::property),
             To::Query => router.on(filter, query::answer),
             To::Chart => router.on(filter, chart::picture),
         };
