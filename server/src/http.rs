@@ -16,6 +16,7 @@ use protocol::{ErrorCode, Refusal, Timestamp};
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
+use crate::ledger::Ledger;
 use crate::metadata::Metadata;
 use crate::telemetry::Telemetry;
 
@@ -30,6 +31,8 @@ pub struct Server {
     pub metadata: Metadata,
     /// The log; with role `collect`.
     pub log: Option<Arc<queue::Log>>,
+    /// Counts what the log has taken.
+    pub ledger: Arc<Ledger>,
     /// The columns; with role `query`.
     pub store: Option<Arc<store::Store>>,
     /// Secrets of which one must have signed what the edge appends.

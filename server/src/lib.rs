@@ -5,6 +5,7 @@
 //! `process.rs` and `query.rs`.
 
 pub mod append;
+pub mod balance;
 pub mod body;
 pub mod chart;
 pub mod cli;
@@ -13,6 +14,7 @@ pub mod guard;
 pub mod http;
 pub mod ingest;
 pub mod inspect;
+pub mod ledger;
 pub mod listen;
 pub mod logs;
 pub mod metadata;

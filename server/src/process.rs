@@ -15,6 +15,7 @@ use queue::Log;
 use store::{Store, StoreError};
 
 use crate::config::Config;
+use crate::ledger::Ledger;
 use crate::logs::open_log;
 use crate::quarantine;
 use crate::telemetry::Telemetry;
@@ -41,13 +42,17 @@ impl Process {
     ///
     /// # Errors
     /// When the store's ids or the log's consumer can't be read.
-    pub fn open(log: Arc<Log>, store: Arc<Store>, telemetry: Arc<Telemetry>, config: &Config) -> anyhow::Result<Self> {
+    pub fn open(
+        (log, store, telemetry): (Arc<Log>, Arc<Store>, Arc<Telemetry>),
+        ledger: (Arc<Ledger>, queue::Consumer),
+        config: &Config,
+    ) -> anyhow::Result<Self> {
         let processor = Processor::new(remembered(&store)?);
         let next = store.committed();
         // Its bytes come out of the log's own reserve: it must find room when the log finds none.
         let options = queue::Options { reserve_bytes: 0, ..config.queue.clone() };
         let quarantine = open_log(&config.data.join("quarantine"), &options, Offset(0))?;
-        let upkeep = Upkeep::start(Arc::clone(&log), Arc::clone(&store), &config.store)?;
+        let upkeep = Upkeep::start(Arc::clone(&log), Arc::clone(&store), ledger, &config.store)?;
         tracing::info!(offset = next.0, remembered = processor.remembered(), "processing from the store's place");
         Ok(Self { log, quarantine, store, telemetry, processor, next, upkeep })
     }

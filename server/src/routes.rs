@@ -13,7 +13,7 @@ use protocol::Permit;
 
 use crate::body::discard;
 use crate::http::{Server, respond};
-use crate::{append, chart, ingest, inspect, query};
+use crate::{append, balance, chart, ingest, inspect, query};
 
 /// What a route needs of its caller. The test of the whole table (`tests/tests/api_matrix.rs`) tries every route with every
 /// kind of key.
@@ -40,6 +40,7 @@ enum To {
     Collections,
     Collection,
     Property,
+    Balance,
     Query,
     Chart,
 }
@@ -88,6 +89,7 @@ pub const ROUTES: &[Route] = &[
         To::Property,
     ),
     route("POST", "/3.0/projects/{project}/batches", Needs::Permit(Permit::Writes), To::Ingest),
+    route("GET", "/3.0/projects/{project}/balance", Needs::Master, To::Balance),
     route("GET", "/3.0/projects/{project}/queries/{analysis}", Needs::Permit(Permit::Queries), To::Query),
     route("POST", "/3.0/projects/{project}/queries/{analysis}", Needs::Permit(Permit::Queries), To::Query),
     route("GET", "/3.0/projects/{project}/charts/{picture}", Needs::Permit(Permit::Queries), To::Chart),
@@ -137,6 +139,7 @@ fn methods(path: &'static str) -> MethodRouter<Arc<Server>> {
             To::Collections => router.on(filter, inspect::collections),
             To::Collection => router.on(filter, inspect::collection),
             To::Property => router.on(filter, inspect::property),
+            To::Balance => router.on(filter, balance::show),
             To::Query => router.on(filter, query::answer),
             To::Chart => router.on(filter, chart::picture),
         };
@@ -192,6 +195,7 @@ fn gauges(server: &Server) {
     if let Some(store) = &server.store {
         server.telemetry.committed.set(store.committed().0);
         server.telemetry.tail_rows.set(u64::try_from(store.tail().rows).unwrap_or(u64::MAX));
+        balance::gauge(server);
     }
 }
 

@@ -10,9 +10,11 @@ use queue::Log;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::balance;
 use crate::body::room_for_bodies;
 use crate::config::{Config, Role};
 use crate::http::Server;
+use crate::ledger::{Ledger, Saved};
 use crate::listen::listen;
 use crate::logs::open_log;
 use crate::metadata::Metadata;
@@ -66,13 +68,19 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     } else {
         None
     };
-    let floor = store.as_ref().map_or(Offset(0), |store| store.committed());
+    let saved = Saved::read(&data)?;
+    let floor = store.as_ref().map_or(Offset(0), |store| store.committed()).max(saved.counted());
     let log = Arc::new(open_log(&data.join("log"), &config.queue, floor)?);
+
+    let known = store.as_deref().map(balance::known).unwrap_or_default();
+    let (ledger, place) = Ledger::open(&data, &log, saved, known)?;
+    let ledger = Arc::new(ledger);
 
     let stopping = Arc::new(AtomicBool::new(false));
     let processing = match (&store, has(Role::Process)) {
         (Some(store), true) => {
-            let process = Process::open(Arc::clone(&log), Arc::clone(store), Arc::clone(&telemetry), &config)?;
+            let parts = (Arc::clone(&log), Arc::clone(store), Arc::clone(&telemetry));
+            let process = Process::open(parts, (Arc::clone(&ledger), place), &config)?;
             Some(spawn_processing(process, Arc::clone(&stopping))?)
         }
         _ => None,
@@ -84,6 +92,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         queries_waiting: AtomicUsize::new(0),
         bodies: Arc::new(room_for_bodies(config.http.bodies_bytes_max)),
         log: has(Role::Collect).then(|| Arc::clone(&log)),
+        ledger,
         store: has(Role::Query).then_some(store).flatten(),
         append_secrets,
         metadata,

@@ -48,7 +48,7 @@ pub use files::{Files, Output as FileOutput, RealFiles};
 pub use open::{Damage, Recovery};
 pub use options::Options;
 pub use read::Described;
-pub use tail::TailState;
+pub use tail::{Standing, TailState};
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};

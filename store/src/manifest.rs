@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn a_manifest_comes_back_and_any_damage_is_noticed() {
         let mut manifest = Manifest { next_segment: 7, committed: Offset(12), ..Manifest::default() };
-        manifest.tallies.insert("p1".parse().unwrap(), Tally { stored: 3, duplicates: 2, quarantined: 1 });
+        manifest.tallies.insert("p1".parse().unwrap(), Tally { stored: 3, duplicates: 2, quarantined: 1, deleted: 0 });
         manifest.collections.push(Collection {
             project: "p1".parse().unwrap(),
             collection: "page views".parse().unwrap(),
