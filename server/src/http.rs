@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::metadata::Metadata;
+use crate::quarantine::Quarantine;
 use crate::telemetry::Telemetry;
 
 /// Seconds a caller is told to wait when the log or a query can't be served now.
@@ -33,6 +34,10 @@ pub struct Server {
     pub log: Option<Arc<queue::Log>>,
     /// Counts what the log has taken.
     pub ledger: Arc<Ledger>,
+    /// What could not be stored; with role `process`.
+    pub quarantine: Option<Arc<Quarantine>>,
+    /// Held while records of quarantine are put into the log again.
+    pub replaying: tokio::sync::Mutex<()>,
     /// The columns; with role `query`.
     pub store: Option<Arc<store::Store>>,
     /// Secrets of which one must have signed what the edge appends.

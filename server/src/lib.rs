@@ -14,6 +14,7 @@ pub mod guard;
 pub mod http;
 pub mod ingest;
 pub mod inspect;
+pub mod kept;
 pub mod ledger;
 pub mod listen;
 pub mod logs;

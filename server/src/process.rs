@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use processor::{Dedupe, Processor};
-use protocol::Offset;
+use protocol::row::{Row, Tally};
+use protocol::{Offset, ProjectId};
 use queue::Log;
 use store::{Store, StoreError};
 
 use crate::config::Config;
-use crate::ledger::Ledger;
-use crate::logs::open_log;
-use crate::quarantine;
+use crate::ledger::{Ledger, Worth};
+use crate::quarantine::{self, Quarantine};
 use crate::telemetry::Telemetry;
 use crate::upkeep::Upkeep;
 
@@ -29,7 +29,7 @@ const IDLE_WAIT: Duration = Duration::from_millis(200);
 /// What the thread works with.
 pub struct Process {
     log: Arc<Log>,
-    quarantine: Log,
+    quarantine: Arc<Quarantine>,
     store: Arc<Store>,
     telemetry: Arc<Telemetry>,
     processor: Processor,
@@ -43,15 +43,12 @@ impl Process {
     /// # Errors
     /// When the store's ids or the log's consumer can't be read.
     pub fn open(
-        (log, store, telemetry): (Arc<Log>, Arc<Store>, Arc<Telemetry>),
+        (log, store, quarantine, telemetry): (Arc<Log>, Arc<Store>, Arc<Quarantine>, Arc<Telemetry>),
         ledger: (Arc<Ledger>, queue::Consumer),
         config: &Config,
     ) -> anyhow::Result<Self> {
         let processor = Processor::new(remembered(&store)?);
         let next = store.committed();
-        // Its bytes come out of the log's own reserve: it must find room when the log finds none.
-        let options = queue::Options { reserve_bytes: 0, ..config.queue.clone() };
-        let quarantine = open_log(&config.data.join("quarantine"), &options, Offset(0))?;
         let upkeep = Upkeep::start(Arc::clone(&log), Arc::clone(&store), ledger, &config.store)?;
         tracing::info!(offset = next.0, remembered = processor.remembered(), "processing from the store's place");
         Ok(Self { log, quarantine, store, telemetry, processor, next, upkeep })
@@ -86,23 +83,44 @@ impl Process {
                 tracing::error!(from = %expected, to = %offset, "records of the log are damaged or missing");
             }
             expected = offset.next();
-            let processed = self.processor.process(bytes);
-            aside.extend(processed.quarantined.iter().map(|kept| quarantine::record(*offset, kept)));
-            if let Some((project, tally)) = processed.tally {
+            let (processed, tally) = self.process(*offset, bytes, &mut aside);
+            if let Some((project, tally)) = tally {
                 self.telemetry.stored.inc_by(tally.stored);
                 self.telemetry.duplicates.inc_by(tally.duplicates);
                 tallies.push((project, tally));
             }
-            rows.extend(processed.rows);
+            rows.extend(processed);
         }
         if !aside.is_empty() {
             self.telemetry.quarantined.inc_by(u64::try_from(aside.len()).unwrap_or(u64::MAX));
-            quarantine::keep(&self.quarantine, aside, stop)?;
+            self.quarantine.keep(aside, stop)?;
         }
         self.store.append(rows, &tallies, after).context("the store refused rows")?;
         self.next = after;
         self.telemetry.position.set(after.0);
         Ok(true)
+    }
+}
+
+/// What became of a record's events; none when nobody can say whose they are.
+type Tallied = Option<(ProjectId, Tally)>;
+
+impl Process {
+    /// Turns one record into rows; what can't be stored is added to `aside`.
+    fn process(&mut self, offset: Offset, record: &[u8], aside: &mut Vec<Vec<u8>>) -> (Vec<Row>, Tallied) {
+        let quarantined = |(project, events)| (project, Tally { quarantined: events, ..Tally::default() });
+        if let Some((kept, counted)) = quarantine::dead_letter(offset, record) {
+            aside.push(kept);
+            return (Vec::new(), counted.map(quarantined));
+        }
+        let processed = self.processor.process(record);
+        aside.extend(processed.quarantined.iter().map(|kept| quarantine::record(offset, record, kept)));
+        // A record that could not be read by its version may still say whose it is and how many events it holds.
+        let tally = processed.tally.or_else(|| {
+            let worth = Worth::of(record)?;
+            Some(quarantined((worth.project()?, worth.events())))
+        });
+        (processed.rows, tally)
     }
 }
 

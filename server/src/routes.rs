@@ -13,7 +13,7 @@ use protocol::Permit;
 
 use crate::body::discard;
 use crate::http::{Server, respond};
-use crate::{append, balance, chart, ingest, inspect, query};
+use crate::{append, balance, chart, ingest, inspect, kept, query};
 
 /// What a route needs of its caller. The test of the whole table (`tests/tests/api_matrix.rs`) tries every route with every
 /// kind of key.
@@ -41,6 +41,11 @@ enum To {
     Collection,
     Property,
     Balance,
+    Quarantine,
+    Quarantined,
+    Replay,
+    ReplayAll,
+    DeadLetters,
     Query,
     Chart,
 }
@@ -76,6 +81,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/ready", Needs::Nothing, To::Ready),
     route("GET", "/metrics", Needs::Nothing, To::Metrics),
     route("POST", "/3.0/internal/append", Needs::Signature, To::Append),
+    route("POST", "/3.0/internal/quarantine", Needs::Signature, To::DeadLetters),
     route("POST", "/3.0/projects/{project}/events", Needs::Permit(Permit::Writes), To::Ingest),
     route("POST", "/3.0/projects/{project}/events/{collection}", Needs::Permit(Permit::Writes), To::Ingest),
     route("GET", "/3.0/projects/{project}/events/{collection}", Needs::Permit(Permit::Writes), To::Collection)
@@ -90,6 +96,10 @@ pub const ROUTES: &[Route] = &[
     ),
     route("POST", "/3.0/projects/{project}/batches", Needs::Permit(Permit::Writes), To::Ingest),
     route("GET", "/3.0/projects/{project}/balance", Needs::Master, To::Balance),
+    route("GET", "/3.0/projects/{project}/quarantine", Needs::Master, To::Quarantine),
+    route("POST", "/3.0/projects/{project}/quarantine/replay", Needs::Master, To::ReplayAll),
+    route("GET", "/3.0/projects/{project}/quarantine/{number}", Needs::Master, To::Quarantined),
+    route("POST", "/3.0/projects/{project}/quarantine/{number}/replay", Needs::Master, To::Replay),
     route("GET", "/3.0/projects/{project}/queries/{analysis}", Needs::Permit(Permit::Queries), To::Query),
     route("POST", "/3.0/projects/{project}/queries/{analysis}", Needs::Permit(Permit::Queries), To::Query),
     route("GET", "/3.0/projects/{project}/charts/{picture}", Needs::Permit(Permit::Queries), To::Chart),
@@ -139,6 +149,11 @@ fn methods(path: &'static str) -> MethodRouter<Arc<Server>> {
             To::Collections => router.on(filter, inspect::collections),
             To::Collection => router.on(filter, inspect::collection),
             To::Property => router.on(filter, inspect::property),
+            To::Quarantine => router.on(filter, kept::list),
+            To::Quarantined => router.on(filter, kept::show),
+            To::Replay => router.on(filter, kept::replay),
+            To::ReplayAll => router.on(filter, kept::replay_all),
+            To::DeadLetters => router.on(filter, kept::dead_letters),
             To::Balance => router.on(filter, balance::show),
             To::Query => router.on(filter, query::answer),
             To::Chart => router.on(filter, chart::picture),

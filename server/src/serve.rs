@@ -19,6 +19,7 @@ use crate::listen::listen;
 use crate::logs::open_log;
 use crate::metadata::Metadata;
 use crate::process::Process;
+use crate::quarantine::Quarantine;
 use crate::routes::router;
 use crate::telemetry::Telemetry;
 
@@ -76,10 +77,15 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let (ledger, place) = Ledger::open(&data, &log, saved, known)?;
     let ledger = Arc::new(ledger);
 
+    let quarantine = match has(Role::Process) {
+        true => Some(Arc::new(Quarantine::open(&data, &config.queue)?)),
+        false => None,
+    };
+
     let stopping = Arc::new(AtomicBool::new(false));
-    let processing = match (&store, has(Role::Process)) {
-        (Some(store), true) => {
-            let parts = (Arc::clone(&log), Arc::clone(store), Arc::clone(&telemetry));
+    let processing = match (&store, &quarantine) {
+        (Some(store), Some(quarantine)) => {
+            let parts = (Arc::clone(&log), Arc::clone(store), Arc::clone(quarantine), Arc::clone(&telemetry));
             let process = Process::open(parts, (Arc::clone(&ledger), place), &config)?;
             Some(spawn_processing(process, Arc::clone(&stopping))?)
         }
@@ -93,6 +99,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         bodies: Arc::new(room_for_bodies(config.http.bodies_bytes_max)),
         log: has(Role::Collect).then(|| Arc::clone(&log)),
         ledger,
+        quarantine,
+        replaying: tokio::sync::Mutex::default(),
         store: has(Role::Query).then_some(store).flatten(),
         append_secrets,
         metadata,
