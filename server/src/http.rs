@@ -38,6 +38,8 @@ pub struct Server {
     pub quarantine: Option<Arc<Quarantine>>,
     /// Held while records of quarantine are put into the log again.
     pub replaying: tokio::sync::Mutex<()>,
+    /// Held while something is deleted.
+    pub deleting: Arc<tokio::sync::Mutex<()>>,
     /// The columns; with role `query`.
     pub store: Option<Arc<store::Store>>,
     /// Secrets of which one must have signed what the edge appends.

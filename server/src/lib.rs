@@ -10,6 +10,7 @@ pub mod body;
 pub mod chart;
 pub mod cli;
 pub mod config;
+pub mod delete;
 pub mod guard;
 pub mod http;
 pub mod ingest;

@@ -13,7 +13,7 @@ use protocol::Permit;
 
 use crate::body::discard;
 use crate::http::{Server, respond};
-use crate::{append, balance, chart, ingest, inspect, kept, query};
+use crate::{append, balance, chart, delete, ingest, inspect, kept, query};
 
 /// What a route needs of its caller. The test of the whole table (`tests/tests/api_matrix.rs`) tries every route with every
 /// kind of key.
@@ -40,6 +40,8 @@ enum To {
     Collections,
     Collection,
     Property,
+    DeleteCollection,
+    DeleteProperty,
     Balance,
     Quarantine,
     Quarantined,
@@ -95,6 +97,13 @@ pub const ROUTES: &[Route] = &[
         To::Property,
     ),
     route("POST", "/3.0/projects/{project}/batches", Needs::Permit(Permit::Writes), To::Ingest),
+    route("DELETE", "/3.0/projects/{project}/events/{collection}", Needs::Master, To::DeleteCollection),
+    route(
+        "DELETE",
+        "/3.0/projects/{project}/events/{collection}/properties/{property}",
+        Needs::Master,
+        To::DeleteProperty,
+    ),
     route("GET", "/3.0/projects/{project}/balance", Needs::Master, To::Balance),
     route("GET", "/3.0/projects/{project}/quarantine", Needs::Master, To::Quarantine),
     route("POST", "/3.0/projects/{project}/quarantine/replay", Needs::Master, To::ReplayAll),
@@ -154,6 +163,8 @@ fn methods(path: &'static str) -> MethodRouter<Arc<Server>> {
             To::Replay => router.on(filter, kept::replay),
             To::ReplayAll => router.on(filter, kept::replay_all),
             To::DeadLetters => router.on(filter, kept::dead_letters),
+            To::DeleteCollection => router.on(filter, delete::collection),
+            To::DeleteProperty => router.on(filter, delete::property),
             To::Balance => router.on(filter, balance::show),
             To::Query => router.on(filter, query::answer),
             To::Chart => router.on(filter, chart::picture),

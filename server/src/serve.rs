@@ -101,6 +101,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         ledger,
         quarantine,
         replaying: tokio::sync::Mutex::default(),
+        deleting: Arc::default(),
         store: has(Role::Query).then_some(store).flatten(),
         append_secrets,
         metadata,

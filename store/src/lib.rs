@@ -24,6 +24,7 @@ mod block;
 mod cache;
 mod column;
 mod compact;
+mod delete;
 mod error;
 mod exec;
 mod files;
@@ -43,6 +44,7 @@ mod tail;
 mod tests;
 
 pub use compact::Compacted;
+pub use delete::{Deleted, Deletion};
 pub use error::StoreError;
 pub use files::{Files, Output as FileOutput, RealFiles};
 pub use open::{Damage, Recovery};

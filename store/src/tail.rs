@@ -82,6 +82,11 @@ impl Tail {
     pub(crate) fn is_empty(&self) -> bool {
         self.flushing.is_empty() && self.blocks.is_empty() && self.open.is_empty()
     }
+
+    /// The properties of rows that are in no block yet.
+    pub(crate) fn open_paths(&self) -> impl Iterator<Item = &protocol::PropertyPath> {
+        self.open.iter().flat_map(|batch| batch.iter()).flat_map(|row| row.cells.iter().map(|(path, _)| path))
+    }
 }
 
 impl State {

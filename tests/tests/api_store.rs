@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use collector::append::{self, Purpose};
@@ -196,4 +197,105 @@ fn what_cannot_be_stored_is_listed_counted_and_replayed() {
     assert_eq!(rivulet(&["quarantine", "replay"]), "{\"replayed\":1}\n");
     let server = Server::start(folder.path(), &settings).unwrap();
     check_balance(&server, &project, &[("acked", 5), ("stored", 3), ("quarantined", 1), ("replayed", 4)]);
+}
+
+#[test]
+fn what_is_deleted_is_gone_when_the_answer_comes_and_after_a_kill() {
+    let (folder, project, server) = start("delete", &[]);
+    let delete = |server: &Server, path: &str, key: &str| call(server, &project, "DELETE", path, key);
+    let master = &project.master_key;
+    let event = |n: u64, at: &str| json!({ "n": n, "user": { "id": n, "name": "x" }, "keen": { "timestamp": at } });
+    let events: Vec<Value> = (0..10).map(|n| event(n, &format!("2020-01-{:02}T12:00:00Z", n + 1))).collect();
+    // No waiting: what was acknowledged before the request goes.
+    send(&server, &project, &json!({ "a b": events, "other": events }));
+    let filters = "%5B%7B%22property_name%22%3A%22n%22%2C%22operator%22%3A%22lt%22%2C%22property_value%22%3A3%7D%5D";
+    assert_eq!(delete(&server, &format!("/events/a%20b?filters={filters}"), master), (204, Value::Null));
+    assert_eq!(count(&server, &project, "a b"), 7);
+    // keen-analysis quotes every value; PyPI keen doesn't.
+    let timeframe = "%7B%22start%22%3A%222020-01-04T00%3A00%3A00Z%22%2C%22end%22%3A%222020-01-05T00%3A00%3A00Z%22%7D";
+    for (query, left) in [
+        (format!("timeframe={timeframe}&timezone=%22UTC%22"), 6),
+        ("timeframe=%22this_7_days%22&timezone=%22UTC%22".to_owned(), 6),
+        ("timeframe=previous_7_days&timezone=3600".to_owned(), 6),
+        (format!("filters={filters}&timeframe={timeframe}"), 6),
+    ] {
+        assert_eq!(delete(&server, &format!("/events/a%20b?{query}"), master).0, 204, "{query}");
+        assert_eq!(count(&server, &project, "a b"), left, "{query}");
+    }
+    for (path, key, status) in [
+        ("/events/a%20b?timeframe=soon", master, 400),
+        ("/events/a%20b?filters=%5B%7B%7D%5D", master, 400),
+        ("/events/nothing", master, 404),
+        ("/events/a%20b/properties/nothing", master, 404),
+        ("/events/a%20b/properties/keen.id", master, 400),
+        ("/events/a%20b", &project.read_key, 403),
+        ("/events/a%20b", &project.write_key, 403),
+    ] {
+        assert_eq!(delete(&server, path, key).0, status, "{path}");
+    }
+    assert_eq!(delete(&server, "/events/a%20b/properties/user.name", master).0, 204);
+    let (_, described) = get(&server, &project, "/events/a%20b");
+    assert!(described["properties"]["user.id"] == "num" && described["properties"].get("user.name").is_none());
+    assert_eq!(delete(&server, "/events/a%20b/properties/user", master).0, 204);
+    assert_eq!(delete(&server, "/events/other", master).0, 204);
+    server.kill().unwrap();
+
+    let server = Server::start(folder.path(), &[]).unwrap();
+    assert_eq!((count(&server, &project, "a b"), count(&server, &project, "other")), (json!(6), json!(0)));
+    let (_, described) = get(&server, &project, "/events");
+    let names: Vec<&Value> = described.as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, ["a b"], "{described}");
+    assert!(described[0]["properties"].get("user.id").is_none(), "{described}");
+    check_balance(&server, &project, &[("acked", 20), ("stored", 20), ("deleted", 14)]);
+}
+
+#[test]
+fn a_kill_in_the_middle_of_deletions_leaves_what_was_answered_deleted() {
+    let settings = [("RIVULET_STORE_TAIL_ROWS_MAX", "500")];
+    let (folder, project, mut server) = start("delete-kill", &settings);
+    // Numbers below this were acknowledged; one writer sends them in order and never again.
+    let acked = AtomicU64::new(0);
+    for kill in 0..12_u64 {
+        let (stop, mut gone) = (AtomicBool::new(false), 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let url = format!("{}/3.0/projects/{}/events", server.url, project.id);
+                let mut number = acked.load(Ordering::SeqCst);
+                while !stop.load(Ordering::SeqCst) {
+                    let events: Vec<Value> = (number..number + 100).map(|n| json!({ "n": n })).collect();
+                    let sent = post(&client(), &url, &project.write_key, json!({ "c": events }).to_string().as_bytes());
+                    number += 100;
+                    if sent.is_ok_and(|(status, _)| status == 200) {
+                        acked.store(number, Ordering::SeqCst);
+                    }
+                }
+                // What had no answer before the kill may be there; it must not look as if it had.
+                acked.store(number, Ordering::SeqCst);
+            });
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_millis(150 + kill * 37 % 200) {
+                let below = acked.load(Ordering::SeqCst);
+                let filter = json!([{ "property_name": "n", "operator": "lt", "property_value": below }]);
+                let encoded: String = filter.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect();
+                let path = format!("/events/c?filters={encoded}");
+                if call(&server, &project, "DELETE", &path, &project.master_key).0 == 204 {
+                    gone = below;
+                }
+            }
+            // The next one is cut off in the middle.
+            let url = format!("{}/3.0/projects/{}/events/c?timeframe=this_1_days", server.url, project.id);
+            let key = project.master_key.clone();
+            scope.spawn(move || drop(client().delete(url).header("Authorization", key).call()));
+            std::thread::sleep(Duration::from_millis(kill * 3));
+            let id = server.id().to_string();
+            assert!(std::process::Command::new("kill").args(["-9", &id]).status().unwrap().success());
+            stop.store(true, Ordering::SeqCst);
+        });
+        server = Server::start(folder.path(), &settings).unwrap();
+        balance(&server, &project);
+        let filters = json!([{ "property_name": "n", "operator": "lt", "property_value": gone }]);
+        let params = json!({ "event_collection": "c", "filters": filters });
+        assert_eq!(ask(&client(), &server, &project, "count", &params).unwrap(), 0, "after kill {kill}");
+        assert!(gone > 0 || kill == 0, "nothing was deleted before kill {kill}");
+    }
 }
