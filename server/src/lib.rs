@@ -23,6 +23,7 @@ pub mod metadata;
 pub mod process;
 pub mod quarantine;
 pub mod query;
+pub mod remember;
 pub mod routes;
 pub mod serve;
 pub mod share;

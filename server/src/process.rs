@@ -9,15 +9,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use processor::{Dedupe, Processor};
+use processor::Processor;
 use protocol::row::{Row, Tally};
 use protocol::{Offset, ProjectId};
 use queue::Log;
-use store::{Store, StoreError};
+use store::Store;
 
 use crate::config::Config;
 use crate::ledger::{Ledger, Worth};
 use crate::quarantine::{self, Quarantine};
+use crate::remember::{latest_believed, remembered};
 use crate::telemetry::Telemetry;
 use crate::upkeep::Upkeep;
 
@@ -76,6 +77,7 @@ impl Process {
         let records = self.log.read(self.next, READ_BYTES_MAX).context("can't read the log")?;
         let Some((last, _)) = records.last() else { return Ok(false) };
         let after = last.next();
+        self.processor.believe_until(latest_believed());
         let (mut rows, mut tallies, mut aside) = (Vec::new(), Vec::new(), Vec::new());
         let mut expected = self.next;
         for (offset, bytes) in &records {
@@ -122,21 +124,4 @@ impl Process {
         });
         (processed.rows, tally)
     }
-}
-
-/// The event ids that the store holds. Ids in a damaged segment are left out: its rows can't be read either, so an event
-/// of it that is sent again is better stored than dropped.
-fn remembered(store: &Store) -> anyhow::Result<Dedupe> {
-    let mut dedupe = Dedupe::default();
-    // By the newest row and not by the clock: what was remembered before the restart must be remembered after it, even
-    // if the log holds records from long ago.
-    let Some(newest) = store.newest_created_at() else { return Ok(dedupe) };
-    let read = store.recent_ids(Dedupe::since(newest), &mut |project, id, created_at| {
-        dedupe.insert(project, id, created_at);
-    });
-    match read {
-        Err(error @ StoreError::Damaged { .. }) => tracing::error!(%error, "some event ids can't be read"),
-        read => read.context("can't read the event ids of the store")?,
-    }
-    Ok(dedupe)
 }

@@ -208,10 +208,13 @@ pub fn record(offset: Offset, record: &[u8], kept: &Quarantined) -> Vec<u8> {
     whole(head, &kept.bytes)
 }
 
+/// Whose events they are, and how many; none when that can't be read.
+pub type Counted = Option<(ProjectId, u64)>;
+
 /// What is kept of a record that the edge could not deliver; none when it is not marked as such. Gives whose it is and how
 /// many events it holds too.
 #[must_use]
-pub fn dead_letter(offset: Offset, record: &[u8]) -> Option<(Vec<u8>, Option<(ProjectId, u64)>)> {
+pub fn dead_letter(offset: Offset, record: &[u8]) -> Option<(Vec<u8>, Counted)> {
     if !record.starts_with(MARK.as_bytes()) {
         return None;
     }

@@ -122,7 +122,11 @@ fn ids_of_deleted_rows_are_remembered_as_long_as_repeats_are_recognised() {
     let store = open(&folder);
     let recent = |store: &Store| {
         let mut ids = BTreeSet::new();
-        store.recent_ids(Timestamp::MIN, &mut |_, id, _| drop(ids.insert(id))).unwrap();
+        store
+            .recent_ids(Timestamp::MIN, &mut |_, id, _| {
+                ids.insert(id);
+            })
+            .unwrap();
         ids
     };
     for number in 0..20 {
@@ -180,7 +184,11 @@ fn every_step(fault: Fault) {
             assert_eq!((rows.len(), store.collections(&row(0).project)), (0, vec![]), "{note}");
         }
         let mut ids = BTreeSet::new();
-        store.recent_ids(Timestamp::MIN, &mut |_, id, _| drop(ids.insert(id))).unwrap();
+        store
+            .recent_ids(Timestamp::MIN, &mut |_, id, _| {
+                ids.insert(id);
+            })
+            .unwrap();
         assert_eq!(u64::try_from(ids.len()).unwrap(), standing.tally.stored, "{note}");
         // And what is left can be deleted after all; no file of what was is left then.
         delete(&store, &row(0), Deletion::Collection).unwrap();
