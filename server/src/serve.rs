@@ -77,10 +77,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let (ledger, place) = Ledger::open(&data, &log, saved, known)?;
     let ledger = Arc::new(ledger);
 
-    let quarantine = match has(Role::Process) {
-        true => Some(Arc::new(Quarantine::open(&data, &config.queue)?)),
-        false => None,
-    };
+    let quarantine = has(Role::Process).then(|| Quarantine::open(&data, &config.queue)).transpose()?.map(Arc::new);
 
     let stopping = Arc::new(AtomicBool::new(false));
     let processing = match (&store, &quarantine) {

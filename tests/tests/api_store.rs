@@ -299,3 +299,47 @@ fn a_kill_in_the_middle_of_deletions_leaves_what_was_answered_deleted() {
         assert!(gone > 0 || kill == 0, "nothing was deleted before kill {kill}");
     }
 }
+
+#[test]
+fn a_record_from_the_future_makes_no_id_forgotten_before_or_after_a_restart() {
+    let settings = [("RIVULET_EDGE_APPEND_SECRETS", SECRET), ("RIVULET_STORE_FLUSH_AFTER_MS", "1")];
+    let (folder, project, server) = start("future", &settings);
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = protocol::Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap()).to_string();
+    let at = |id: u8, received: &str| {
+        record(&project, &[(id, "{}")]).replacen(
+            "\"received_at\":\"2020-01-01T00:00:00.000Z\"",
+            &format!("\"received_at\":\"{received}\""),
+            1,
+        )
+    };
+    for (id, received, stored, duplicates) in
+        [(1, now.as_str(), 1, 0), (2, "2140-01-01T00:00:00.000Z", 2, 0), (1, &now, 2, 1), (2, &now, 2, 2)]
+    {
+        assert_eq!(signed(&server, Purpose::Append, &at(id, received)).0, 200);
+        check_balance(&server, &project, &[("stored", stored), ("duplicates", duplicates)]);
+    }
+    let start = Instant::now();
+    let committed = || {
+        let text = client().get(format!("{}/metrics", server.url)).call().unwrap().body_mut().read_to_string().unwrap();
+        assert!(text.contains("rivulet_balance_difference_events 0\n"), "{text}");
+        text.contains("rivulet_process_committed_records 4\n")
+    };
+    while !committed() {
+        assert!(start.elapsed() < SEEN_MAX);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    server.kill().unwrap();
+    let server = Server::start(folder.path(), &settings).unwrap();
+    for id in [1, 2] {
+        assert_eq!(signed(&server, Purpose::Append, &at(id, &now)).0, 200);
+    }
+    check_balance(&server, &project, &[("stored", 2), ("duplicates", 4)]);
+    // A deleted event's repeat is recognised after a restart too.
+    assert_eq!(call(&server, &project, "DELETE", "/events/edge", &project.master_key).0, 204);
+    server.kill().unwrap();
+    let server = Server::start(folder.path(), &settings).unwrap();
+    assert_eq!(signed(&server, Purpose::Append, &at(1, &now)).0, 200);
+    check_balance(&server, &project, &[("stored", 2), ("duplicates", 5), ("deleted", 2)]);
+    assert_eq!(count(&server, &project, "edge"), 0);
+}
