@@ -64,6 +64,11 @@ impl Processor {
         self.dedupe.len()
     }
 
+    /// Times of receipt beyond `latest` don't make older ids forgotten: they are taken for a wrong clock's.
+    pub fn believe_until(&mut self, latest: protocol::Timestamp) {
+        self.dedupe.believe_until(latest);
+    }
+
     /// Turns one record into rows. Never fails: what can't be read comes back as [`Quarantined`].
     pub fn process(&mut self, record: &[u8]) -> Processed {
         match Record::parse(record) {

@@ -70,9 +70,9 @@ fn a_repeat_is_neither_enriched_nor_counted_again() {
 fn a_repeated_id_is_counted_as_a_duplicate_within_a_record_and_across_records() {
     let mut processor = Processor::default();
     let first = processor.process(&record(DAY, &[(1, "{}"), (1, "{}"), (2, "{}")]));
-    assert_eq!(first.tally.unwrap().1, Tally { stored: 2, duplicates: 1, quarantined: 0 });
+    assert_eq!(first.tally.unwrap().1, Tally { stored: 2, duplicates: 1, quarantined: 0, deleted: 0 });
     let second = processor.process(&record(DAY, &[(2, "{}"), (3, "{}")]));
-    assert_eq!(second.tally.unwrap().1, Tally { stored: 1, duplicates: 1, quarantined: 0 });
+    assert_eq!(second.tally.unwrap().1, Tally { stored: 1, duplicates: 1, quarantined: 0, deleted: 0 });
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn one_event_that_cannot_be_stored_does_not_hold_back_the_others() {
     assert_eq!(processed.rows.len(), 2);
     let [kept] = processed.quarantined.as_slice() else { panic!("{processed:?}") };
     assert_eq!((kept.bytes.as_slice(), kept.event), (&br#"{"a.b":1}"#[..], Some(1)));
-    assert_eq!(processed.tally.unwrap().1, Tally { stored: 2, duplicates: 0, quarantined: 1 });
+    assert_eq!(processed.tally.unwrap().1, Tally { stored: 2, duplicates: 0, quarantined: 1, deleted: 0 });
 }
 
 /// The properties of an event that is enriched.

@@ -19,6 +19,8 @@ pub const BATCH_ID_CHARS_MAX: usize = 64;
 pub const TOKEN_WINDOW_DAYS: u32 = 31;
 /// Days for which an event id is remembered, so that a repeat is recognised.
 pub const DEDUPE_WINDOW_DAYS: u32 = 7;
+/// Days for which an event with a `keen.uniqueness_token` is remembered, as Keen did.
+pub const DEDUPE_TOKEN_WINDOW_DAYS: u32 = 31;
 /// Bytes of one record in the log: a body at its limit and its envelope.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of one Cloudflare Queues message; larger batches are split.

@@ -48,6 +48,8 @@ pub struct Tally {
     pub duplicates: u64,
     /// Events that were put in quarantine.
     pub quarantined: u64,
+    /// Rows that were deleted since: of those counted as stored.
+    pub deleted: u64,
 }
 
 impl Tally {
@@ -56,5 +58,6 @@ impl Tally {
         self.stored += other.stored;
         self.duplicates += other.duplicates;
         self.quarantined += other.quarantined;
+        self.deleted += other.deleted;
     }
 }

@@ -14,6 +14,7 @@ use queue::AppendError;
 
 use crate::body::{discard, read_body};
 use crate::http::{RETRY_AFTER_S, Server, now, refuse, respond};
+use crate::ledger::Entry;
 
 /// Puts the records of a signed request into the log and answers when they are durable.
 pub async fn append(State(server): State<Arc<Server>>, request: Request) -> Response {
@@ -45,7 +46,8 @@ pub async fn append(State(server): State<Arc<Server>>, request: Request) -> Resp
         Err(refusal) => return refuse(&refusal),
     };
     let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
-    match log.append(records).await {
+    let entries = records.into_iter().map(Entry::read).collect();
+    match server.ledger.append(&log, entries).await {
         Ok(_) => {
             server.telemetry.appended.inc_by(count);
             respond(Reply::json(200, br#"{"appended":true}"#.to_vec()))

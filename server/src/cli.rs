@@ -3,6 +3,7 @@
 mod ask;
 mod keys;
 mod load;
+mod quarantine;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -28,6 +29,9 @@ pub enum Command {
     /// Make, list and revoke keys; works on a stopped and on a running server's folder.
     #[command(subcommand)]
     Key(keys::KeyCommand),
+    /// See what could not be stored, and put it into the log again.
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
     /// Send the events of a file, one JSON object a line, to a server; run again to go on after an interruption.
     Load(load::Load),
     /// Ask a server and print the answer.
@@ -153,6 +157,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Project(command) => keys::project(&command),
         Command::Key(command) => keys::key(&command),
+        Command::Quarantine(command) => quarantine::quarantine(&command),
         Command::Load(load) => load::run(&load),
         Command::Query(query) => ask::query(&query),
         Command::Chart(chart) => ask::chart(&chart),

@@ -18,7 +18,9 @@ use tokio::sync::Semaphore;
 use crate::caller::Callers;
 use crate::config::Config;
 use crate::door::Door;
+use crate::ledger::Ledger;
 use crate::metadata::Metadata;
+use crate::quarantine::Quarantine;
 use crate::telemetry::Telemetry;
 
 /// Seconds a caller is told to wait when the log or a query can't be served now.
@@ -32,6 +34,14 @@ pub struct Server {
     pub metadata: Metadata,
     /// The log; with role `collect`.
     pub log: Option<Arc<queue::Log>>,
+    /// Counts what the log has taken.
+    pub ledger: Arc<Ledger>,
+    /// What could not be stored; with role `process`.
+    pub quarantine: Option<Arc<Quarantine>>,
+    /// Held while records of quarantine are put into the log again.
+    pub replaying: tokio::sync::Mutex<()>,
+    /// Held while something is deleted.
+    pub deleting: Arc<tokio::sync::Mutex<()>>,
     /// The columns; with role `query`.
     pub store: Option<Arc<store::Store>>,
     /// Secrets of which one must have signed what the edge appends.

@@ -18,6 +18,7 @@ use queue::AppendError;
 use crate::body::{BodyError, discard};
 use crate::door::send_away;
 use crate::http::{RETRY_AFTER_S, Server, fault, now, refuse, respond};
+use crate::ledger::Entry;
 use crate::metadata;
 use crate::telemetry::{ByCode, ByReason, ByStatus, ByStep};
 
@@ -85,7 +86,11 @@ pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Resp
         server.telemetry.dropped.get_or_create(&ByReason(*reason)).inc_by(*events);
     }
     if let Some(record) = decision.record {
-        if let Err(error) = log.append(vec![record]).await {
+        let entry = match decision.project.clone() {
+            Some(project) => Entry::known(record, project, decision.counts.events_accepted),
+            None => Entry::read(record),
+        };
+        if let Err(error) = server.ledger.append(log, vec![entry]).await {
             tracing::warn!(project = decision.project.as_ref().map(ProjectId::as_str), %error, "events not made durable");
             server.telemetry.unavailable.inc_by(decision.counts.events_accepted);
             return match error {

@@ -5,17 +5,22 @@
 //! `process.rs` and `query.rs`.
 
 pub mod append;
+pub mod balance;
 pub mod body;
 pub mod caller;
 pub mod chart;
 pub mod cli;
 pub mod config;
+pub mod delete;
 pub mod door;
 pub mod gate;
 pub mod guard;
 pub mod http;
 pub mod ingest;
+pub mod inspect;
 pub mod jsonp;
+pub mod kept;
+pub mod ledger;
 pub mod limits;
 pub mod listen;
 pub mod logs;
@@ -24,6 +29,7 @@ pub mod places;
 pub mod process;
 pub mod quarantine;
 pub mod query;
+pub mod remember;
 pub mod routes;
 pub mod serve;
 pub mod share;

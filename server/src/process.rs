@@ -9,14 +9,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use processor::{Dedupe, Processor};
-use protocol::Offset;
+use processor::Processor;
+use protocol::row::{Row, Tally};
+use protocol::{Offset, ProjectId};
 use queue::Log;
-use store::{Store, StoreError};
+use store::Store;
 
 use crate::config::Config;
-use crate::logs::open_log;
-use crate::quarantine;
+use crate::ledger::{Ledger, Worth};
+use crate::quarantine::{self, Quarantine};
+use crate::remember::{latest_believed, remembered};
 use crate::telemetry::Telemetry;
 use crate::upkeep::Upkeep;
 
@@ -28,7 +30,7 @@ const IDLE_WAIT: Duration = Duration::from_millis(200);
 /// What the thread works with.
 pub struct Process {
     log: Arc<Log>,
-    quarantine: Log,
+    quarantine: Arc<Quarantine>,
     store: Arc<Store>,
     telemetry: Arc<Telemetry>,
     processor: Processor,
@@ -41,13 +43,14 @@ impl Process {
     ///
     /// # Errors
     /// When the store's ids or the log's consumer can't be read.
-    pub fn open(log: Arc<Log>, store: Arc<Store>, telemetry: Arc<Telemetry>, config: &Config) -> anyhow::Result<Self> {
+    pub fn open(
+        (log, store, quarantine, telemetry): (Arc<Log>, Arc<Store>, Arc<Quarantine>, Arc<Telemetry>),
+        ledger: (Arc<Ledger>, queue::Consumer),
+        config: &Config,
+    ) -> anyhow::Result<Self> {
         let processor = Processor::new(remembered(&store)?);
         let next = store.committed();
-        // Its bytes come out of the log's own reserve: it must find room when the log finds none.
-        let options = queue::Options { reserve_bytes: 0, ..config.queue.clone() };
-        let quarantine = open_log(&config.data.join("quarantine"), &options, Offset(0))?;
-        let upkeep = Upkeep::start(Arc::clone(&log), Arc::clone(&store), &config.store)?;
+        let upkeep = Upkeep::start(Arc::clone(&log), Arc::clone(&store), ledger, &config.store)?;
         tracing::info!(offset = next.0, remembered = processor.remembered(), "processing from the store's place");
         Ok(Self { log, quarantine, store, telemetry, processor, next, upkeep })
     }
@@ -74,6 +77,7 @@ impl Process {
         let records = self.log.read(self.next, READ_BYTES_MAX).context("can't read the log")?;
         let Some((last, _)) = records.last() else { return Ok(false) };
         let after = last.next();
+        self.processor.believe_until(latest_believed());
         let (mut rows, mut tallies, mut aside) = (Vec::new(), Vec::new(), Vec::new());
         let mut expected = self.next;
         for (offset, bytes) in &records {
@@ -81,19 +85,17 @@ impl Process {
                 tracing::error!(from = %expected, to = %offset, "records of the log are damaged or missing");
             }
             expected = offset.next();
-            let processed = self.processor.process(bytes);
-            aside.extend(processed.quarantined.iter().map(|kept| quarantine::record(*offset, kept)));
-            self.telemetry.addons_ignored.inc_by(processed.addons_ignored);
-            if let Some((project, tally)) = processed.tally {
+            let (processed, tally) = self.process(*offset, bytes, &mut aside);
+            if let Some((project, tally)) = tally {
                 self.telemetry.stored.inc_by(tally.stored);
                 self.telemetry.duplicates.inc_by(tally.duplicates);
                 tallies.push((project, tally));
             }
-            rows.extend(processed.rows);
+            rows.extend(processed);
         }
         if !aside.is_empty() {
             self.telemetry.quarantined.inc_by(u64::try_from(aside.len()).unwrap_or(u64::MAX));
-            quarantine::keep(&self.quarantine, aside, stop)?;
+            self.quarantine.keep(aside, stop)?;
         }
         self.store.append(rows, &tallies, after).context("the store refused rows")?;
         self.next = after;
@@ -102,19 +104,25 @@ impl Process {
     }
 }
 
-/// The event ids that the store holds. Ids in a damaged segment are left out: its rows can't be read either, so an event
-/// of it that is sent again is better stored than dropped.
-fn remembered(store: &Store) -> anyhow::Result<Dedupe> {
-    let mut dedupe = Dedupe::default();
-    // By the newest row and not by the clock: what was remembered before the restart must be remembered after it, even
-    // if the log holds records from long ago.
-    let Some(newest) = store.newest_created_at() else { return Ok(dedupe) };
-    let read = store.recent_ids(Dedupe::since(newest), &mut |project, id, created_at| {
-        dedupe.insert(project, id, created_at);
-    });
-    match read {
-        Err(error @ StoreError::Damaged { .. }) => tracing::error!(%error, "some event ids can't be read"),
-        read => read.context("can't read the event ids of the store")?,
+/// What became of a record's events; none when nobody can say whose they are.
+type Tallied = Option<(ProjectId, Tally)>;
+
+impl Process {
+    /// Turns one record into rows; what can't be stored is added to `aside`.
+    fn process(&mut self, offset: Offset, record: &[u8], aside: &mut Vec<Vec<u8>>) -> (Vec<Row>, Tallied) {
+        let quarantined = |(project, events)| (project, Tally { quarantined: events, ..Tally::default() });
+        if let Some((kept, counted)) = quarantine::dead_letter(offset, record) {
+            aside.push(kept);
+            return (Vec::new(), counted.map(quarantined));
+        }
+        let processed = self.processor.process(record);
+        self.telemetry.addons_ignored.inc_by(processed.addons_ignored);
+        aside.extend(processed.quarantined.iter().map(|kept| quarantine::record(offset, record, kept)));
+        // A record that could not be read by its version may still say whose it is and how many events it holds.
+        let tally = processed.tally.or_else(|| {
+            let worth = Worth::of(record)?;
+            Some(quarantined((worth.project()?, worth.events())))
+        });
+        (processed.rows, tally)
     }
-    Ok(dedupe)
 }

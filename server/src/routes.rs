@@ -13,7 +13,7 @@ use protocol::Permit;
 
 use crate::body::discard;
 use crate::http::{Server, respond};
-use crate::{append, chart, ingest, jsonp, query};
+use crate::{append, balance, chart, delete, ingest, inspect, jsonp, kept, query};
 
 /// What a route needs of its caller. The test of the whole table (`tests/tests/api_matrix.rs`) tries every route with every
 /// kind of key.
@@ -37,6 +37,17 @@ enum To {
     Metrics,
     Append,
     Ingest,
+    Collections,
+    Collection,
+    Property,
+    DeleteCollection,
+    DeleteProperty,
+    Balance,
+    Quarantine,
+    Quarantined,
+    Replay,
+    ReplayAll,
+    DeadLetters,
     Query,
     Chart,
 }
@@ -50,11 +61,20 @@ pub struct Route {
     pub path: &'static str,
     /// What the caller needs.
     pub needs: Needs,
+    /// The parameter that must be there for this row to be the one that counts, where two share method and path.
+    pub parameter: Option<&'static str>,
     to: To,
 }
 
 const fn route(method: &'static str, path: &'static str, needs: Needs, to: To) -> Route {
-    Route { method, path, needs, to }
+    Route { method, path, needs, parameter: None, to }
+}
+
+impl Route {
+    /// The same route, for requests with this parameter only.
+    const fn with(self, parameter: &'static str) -> Self {
+        Self { parameter: Some(parameter), ..self }
+    }
 }
 
 /// Every route of the server. The router is made of this table, so a route that is not here does not exist.
@@ -63,10 +83,19 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/ready", Needs::Nothing, To::Ready),
     route("GET", "/metrics", Needs::Nothing, To::Metrics),
     route("POST", "/3.0/internal/append", Needs::Signature, To::Append),
+    route("POST", "/3.0/internal/quarantine", Needs::Signature, To::DeadLetters),
     route("POST", "/3.0/projects/{project}/events", Needs::Permit(Permit::Writes), To::Ingest),
     route("POST", "/3.0/projects/{project}/events/{collection}", Needs::Permit(Permit::Writes), To::Ingest),
-    // With the parameter `data`.
-    route("GET", "/3.0/projects/{project}/events/{collection}", Needs::Permit(Permit::Writes), To::Ingest),
+    route("GET", "/3.0/projects/{project}/events/{collection}", Needs::Permit(Permit::Writes), To::Collection)
+        .with("data"),
+    route("GET", "/3.0/projects/{project}/events", Needs::Permit(Permit::Schema), To::Collections),
+    route("GET", "/3.0/projects/{project}/events/{collection}", Needs::Permit(Permit::Schema), To::Collection),
+    route(
+        "GET",
+        "/3.0/projects/{project}/events/{collection}/properties/{property}",
+        Needs::Permit(Permit::Schema),
+        To::Property,
+    ),
     route("POST", "/3.0/projects/{project}/batches", Needs::Permit(Permit::Writes), To::Ingest),
     // Segment's API: the key alone says which project it is.
     route("POST", "/v1/track", Needs::Permit(Permit::Writes), To::Ingest),
@@ -84,6 +113,18 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/v1/g", Needs::Permit(Permit::Writes), To::Ingest),
     route("POST", "/v1/a", Needs::Permit(Permit::Writes), To::Ingest),
     route("POST", "/v1/b", Needs::Permit(Permit::Writes), To::Ingest),
+    route("DELETE", "/3.0/projects/{project}/events/{collection}", Needs::Master, To::DeleteCollection),
+    route(
+        "DELETE",
+        "/3.0/projects/{project}/events/{collection}/properties/{property}",
+        Needs::Master,
+        To::DeleteProperty,
+    ),
+    route("GET", "/3.0/projects/{project}/balance", Needs::Master, To::Balance),
+    route("GET", "/3.0/projects/{project}/quarantine", Needs::Master, To::Quarantine),
+    route("POST", "/3.0/projects/{project}/quarantine/replay", Needs::Master, To::ReplayAll),
+    route("GET", "/3.0/projects/{project}/quarantine/{number}", Needs::Master, To::Quarantined),
+    route("POST", "/3.0/projects/{project}/quarantine/{number}/replay", Needs::Master, To::Replay),
     route("GET", "/3.0/projects/{project}/queries/{analysis}", Needs::Permit(Permit::Queries), To::Query),
     route("POST", "/3.0/projects/{project}/queries/{analysis}", Needs::Permit(Permit::Queries), To::Query),
     route("GET", "/3.0/projects/{project}/charts/{picture}", Needs::Permit(Permit::Queries), To::Chart),
@@ -116,6 +157,10 @@ fn methods(path: &'static str) -> MethodRouter<Arc<Server>> {
     let mut router = MethodRouter::new();
     let mut allowed = Vec::new();
     for route in ROUTES.iter().filter(|route| route.path == path) {
+        // Two rows that differ in a parameter have one handler, which looks for it.
+        if allowed.contains(&route.method) {
+            continue;
+        }
         allowed.push(route.method);
         let Ok(filter) = MethodFilter::try_from(Method::from_bytes(route.method.as_bytes()).unwrap_or(Method::GET))
         else {
@@ -127,6 +172,17 @@ fn methods(path: &'static str) -> MethodRouter<Arc<Server>> {
             To::Metrics => router.on(filter, metrics),
             To::Append => router.on(filter, append::append),
             To::Ingest => router.on(filter, ingest::ingest),
+            To::Collections => router.on(filter, inspect::collections),
+            To::Collection => router.on(filter, inspect::collection),
+            To::Property => router.on(filter, inspect::property),
+            To::Quarantine => router.on(filter, kept::list),
+            To::Quarantined => router.on(filter, kept::show),
+            To::Replay => router.on(filter, kept::replay),
+            To::ReplayAll => router.on(filter, kept::replay_all),
+            To::DeadLetters => router.on(filter, kept::dead_letters),
+            To::DeleteCollection => router.on(filter, delete::collection),
+            To::DeleteProperty => router.on(filter, delete::property),
+            To::Balance => router.on(filter, balance::show),
             To::Query => router.on(filter, query::answer),
             To::Chart => router.on(filter, chart::picture),
         };
@@ -182,6 +238,7 @@ fn gauges(server: &Server) {
     if let Some(store) = &server.store {
         server.telemetry.committed.set(store.committed().0);
         server.telemetry.tail_rows.set(u64::try_from(store.tail().rows).unwrap_or(u64::MAX));
+        balance::gauge(server);
     }
 }
 

@@ -10,15 +10,18 @@ use queue::Log;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::balance;
 use crate::body::room_for_bodies;
 use crate::caller::Callers;
 use crate::config::{Config, Role};
 use crate::door::Door;
 use crate::http::Server;
+use crate::ledger::{Ledger, Saved};
 use crate::listen::listen;
 use crate::logs::open_log;
 use crate::metadata::Metadata;
 use crate::process::Process;
+use crate::quarantine::Quarantine;
 use crate::routes::router;
 use crate::telemetry::Telemetry;
 
@@ -73,13 +76,21 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     } else {
         None
     };
-    let floor = store.as_ref().map_or(Offset(0), |store| store.committed());
+    let saved = Saved::read(&data)?;
+    let floor = store.as_ref().map_or(Offset(0), |store| store.committed()).max(saved.counted());
     let log = Arc::new(open_log(&data.join("log"), &config.queue, floor)?);
 
+    let known = store.as_deref().map(balance::known).unwrap_or_default();
+    let (ledger, place) = Ledger::open(&data, &log, saved, known)?;
+    let ledger = Arc::new(ledger);
+
+    let quarantine = has(Role::Process).then(|| Quarantine::open(&data, &config.queue)).transpose()?.map(Arc::new);
+
     let stopping = Arc::new(AtomicBool::new(false));
-    let processing = match (&store, has(Role::Process)) {
-        (Some(store), true) => {
-            let process = Process::open(Arc::clone(&log), Arc::clone(store), Arc::clone(&telemetry), &config)?;
+    let processing = match (&store, &quarantine) {
+        (Some(store), Some(quarantine)) => {
+            let parts = (Arc::clone(&log), Arc::clone(store), Arc::clone(quarantine), Arc::clone(&telemetry));
+            let process = Process::open(parts, (Arc::clone(&ledger), place), &config)?;
             Some(spawn_processing(process, Arc::clone(&stopping))?)
         }
         _ => None,
@@ -92,6 +103,10 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         door: Door::new(&config),
         bodies: Arc::new(room_for_bodies(config.http.bodies_bytes_max)),
         log: has(Role::Collect).then(|| Arc::clone(&log)),
+        ledger,
+        quarantine,
+        replaying: tokio::sync::Mutex::default(),
+        deleting: Arc::default(),
         store: has(Role::Query).then_some(store).flatten(),
         append_secrets,
         metadata,

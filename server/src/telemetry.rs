@@ -40,6 +40,12 @@ pub const METRICS: &[(&str, &str, &str)] = &[
     ("process_position_records", "gauge", "Records of the log that are visible to queries"),
     ("process_committed_records", "gauge", "Records of the log whose rows are in segments"),
     ("store_tail_rows", "gauge", "Rows in memory that are not yet in a segment"),
+    (
+        "balance_difference_events",
+        "gauge",
+        "Acknowledged events that are neither stored, duplicates, in quarantine nor in the log, or the other way round; anything but 0 is an alarm",
+    ),
+    ("balance_in_log_events", "gauge", "Acknowledged events that are not processed yet"),
 ];
 
 /// The label of metrics that count by error code.
@@ -148,6 +154,10 @@ pub struct Telemetry {
     pub committed: Gauge<u64, AtomicU64>,
     /// `store_tail_rows`.
     pub tail_rows: Gauge<u64, AtomicU64>,
+    /// `balance_difference_events`.
+    pub difference: Gauge<u64, AtomicU64>,
+    /// `balance_in_log_events`.
+    pub in_log: Gauge<u64, AtomicU64>,
 }
 
 impl Default for Telemetry {
@@ -174,6 +184,8 @@ impl Default for Telemetry {
             position: Gauge::default(),
             committed: Gauge::default(),
             tail_rows: Gauge::default(),
+            difference: Gauge::default(),
+            in_log: Gauge::default(),
         };
         telemetry.register();
         telemetry
@@ -205,6 +217,8 @@ impl Telemetry {
                 "process_position_records" => registry.register(*name, *meaning, self.position.clone()),
                 "process_committed_records" => registry.register(*name, *meaning, self.committed.clone()),
                 "store_tail_rows" => registry.register(*name, *meaning, self.tail_rows.clone()),
+                "balance_difference_events" => registry.register(*name, *meaning, self.difference.clone()),
+                "balance_in_log_events" => registry.register(*name, *meaning, self.in_log.clone()),
                 _ => {}
             }
         }

@@ -15,6 +15,7 @@ use queue::{Consumer, Log};
 use store::{Store, StoreError};
 
 use crate::http::now;
+use crate::ledger::Ledger;
 
 /// The consumer whose position keeps segments of the log from being trimmed.
 const CONSUMER: &str = "store";
@@ -28,6 +29,9 @@ pub struct Upkeep {
     log: Arc<Log>,
     store: Arc<Store>,
     consumer: Consumer,
+    ledger: Arc<Ledger>,
+    /// The ledger's place in the log.
+    place: Consumer,
     /// Set after a flush that failed; until then none is tried.
     retry_at: Option<Instant>,
     /// Rows and bytes in memory beyond which no more are taken while the store can't write.
@@ -41,12 +45,17 @@ impl Upkeep {
     ///
     /// # Errors
     /// When the consumer can't be read or the thread can't be started.
-    pub fn start(log: Arc<Log>, store: Arc<Store>, options: &store::Options) -> anyhow::Result<Self> {
+    pub fn start(
+        log: Arc<Log>,
+        store: Arc<Store>,
+        (ledger, place): (Arc<Ledger>, Consumer),
+        options: &store::Options,
+    ) -> anyhow::Result<Self> {
         let consumer = log.consumer(CONSUMER).context("can't open the log's consumer")?;
         let merger = Merger::start(Arc::clone(&store)).context("can't start the merging thread")?;
         let tail_rows_max = options.tail_rows_max.saturating_mul(TAIL_OVERFLOW);
         let tail_bytes_max = options.tail_bytes_max.saturating_mul(TAIL_OVERFLOW);
-        Ok(Self { log, store, consumer, retry_at: None, tail_rows_max, tail_bytes_max, merger })
+        Ok(Self { log, store, consumer, ledger, place, retry_at: None, tail_rows_max, tail_bytes_max, merger })
     }
 
     /// Whether more rows may be taken into memory; not while the disk refuses them and the tail is full. The log keeps
@@ -86,6 +95,7 @@ impl Upkeep {
     pub fn flush(&self) -> anyhow::Result<()> {
         let committed = self.store.flush()?;
         self.consumer.commit(committed)?;
+        self.ledger.save(&self.place)?;
         self.log.trim()?;
         tracing::debug!(offset = committed.0, "rows committed");
         Ok(())

@@ -91,7 +91,7 @@ struct Builder<'rows> {
 const RESIDUAL: u32 = u32::MAX;
 
 /// The name of [`RESIDUAL`] in the text of a shape; no column is called so.
-const RESIDUAL_MARK: &str = "*";
+pub(crate) const RESIDUAL_MARK: &str = "*";
 
 impl<'rows> Builder<'rows> {
     fn new(rows: &[&'rows Row], may_have_column: &dyn Fn(&PropertyPath) -> bool) -> Self {

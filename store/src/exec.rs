@@ -55,6 +55,31 @@ impl Store {
     }
 }
 
+/// Which rows of a source a plan's timeframe and filter choose.
+pub(crate) fn matching(plan: &Plan, source: &Source) -> Result<Vec<bool>, StoreError> {
+    let mut chosen = vec![false; source.rows()];
+    let filter = Filter::new(&plan.filter, source)?;
+    if filter.never() {
+        return Ok(chosen);
+    }
+    let times = source.column(&Name::Timestamp)?;
+    let times = times.as_deref().map(Column::times).unwrap_or_default();
+    for span in &plan.buckets {
+        let first = times.partition_point(|at| *at < span.start.millis());
+        let end = times.partition_point(|at| *at < span.end.millis());
+        chosen.get_mut(first..end).into_iter().flatten().for_each(|chosen| *chosen = true);
+    }
+    let mut mask = Vec::new();
+    for start in (0..source.rows()).step_by(BATCH_ROWS) {
+        let batch = start..source.rows().min(start + BATCH_ROWS);
+        if filter.mask(&batch, &mut mask) {
+            let rows = chosen.get_mut(batch).into_iter().flatten();
+            rows.zip(&mask).for_each(|(chosen, holds)| *chosen &= *holds);
+        }
+    }
+    Ok(chosen)
+}
+
 /// One execution.
 struct Run<'plan> {
     plan: &'plan Plan,

@@ -24,6 +24,7 @@ mod block;
 mod cache;
 mod column;
 mod compact;
+mod delete;
 mod error;
 mod exec;
 mod files;
@@ -43,12 +44,13 @@ mod tail;
 mod tests;
 
 pub use compact::Compacted;
+pub use delete::{Deleted, Deletion};
 pub use error::StoreError;
 pub use files::{Files, Output as FileOutput, RealFiles};
 pub use open::{Damage, Recovery};
 pub use options::Options;
 pub use read::Described;
-pub use tail::TailState;
+pub use tail::{Standing, TailState};
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};

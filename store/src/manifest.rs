@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
 use crate::files::Files;
+use crate::schema::Owner;
 use crate::segment::Entry;
 
 /// The file's name.
@@ -22,7 +23,10 @@ pub(crate) const FILE: &str = "manifest";
 /// The name under which the next one is written.
 const NEW_FILE: &str = "manifest.new";
 const MAGIC: &str = "rivulet-manifest";
-const VERSION: &str = "1";
+/// 2 added `graves`, `erased` and what was deleted to the tallies; 1 is still read.
+const VERSION: &str = "2";
+/// The versions that are read.
+const VERSIONS: [&str; 2] = ["1", VERSION];
 
 /// What is committed.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -38,6 +42,12 @@ pub(crate) struct Manifest {
     pub(crate) collections: Vec<Collection>,
     /// The segments, in order of number.
     pub(crate) segments: Vec<Entry>,
+    /// Files with the ids of deleted rows, for as long as repeats of them are recognised.
+    #[serde(default)]
+    pub(crate) graves: Vec<Entry>,
+    /// Numbers of files that a deletion took away; what a crash left of them goes at the next start.
+    #[serde(default)]
+    pub(crate) erased: Vec<u64>,
 }
 
 /// The properties of a collection in the order in which they were first seen, with their first type.
@@ -61,6 +71,17 @@ pub(crate) enum NotReplaced {
 }
 
 impl Manifest {
+    /// Forgets the properties of a collection that are gone, or, if nothing is left of it, the whole collection.
+    pub(crate) fn forget(&mut self, owner: &Owner, is_gone: &dyn Fn(&PropertyPath) -> bool, is_whole: bool) {
+        let of = |known: &Collection| known.project == owner.0 && known.collection == owner.1;
+        for known in self.collections.iter_mut().filter(|known| of(known)) {
+            known.properties.retain(|(path, _)| !is_gone(path));
+        }
+        if is_whole {
+            self.collections.retain(|known| !of(known));
+        }
+    }
+
     /// Reads the manifest of a folder; none when there is none.
     pub(crate) fn read(files: &dyn Files, dir: &Path) -> Result<Option<Self>, StoreError> {
         let path = dir.join(FILE);
@@ -84,7 +105,7 @@ impl Manifest {
         if *magic != MAGIC {
             return Err("it is no manifest".into());
         }
-        if *version != VERSION {
+        if !VERSIONS.contains(version) {
             return Err(format!("it has version {version}, this program knows {VERSION}"));
         }
         if *length != body.len().to_string() {
@@ -128,7 +149,7 @@ mod tests {
     #[test]
     fn a_manifest_comes_back_and_any_damage_is_noticed() {
         let mut manifest = Manifest { next_segment: 7, committed: Offset(12), ..Manifest::default() };
-        manifest.tallies.insert("p1".parse().unwrap(), Tally { stored: 3, duplicates: 2, quarantined: 1 });
+        manifest.tallies.insert("p1".parse().unwrap(), Tally { stored: 3, duplicates: 2, quarantined: 1, deleted: 0 });
         manifest.collections.push(Collection {
             project: "p1".parse().unwrap(),
             collection: "page views".parse().unwrap(),

@@ -58,14 +58,16 @@ impl Source {
         }
     }
 
-    fn column_uncached(&self, name: &Name) -> Result<Option<Arc<Column>>, StoreError> {
+    /// A column, not kept for queries.
+    pub(crate) fn column_uncached(&self, name: &Name) -> Result<Option<Arc<Column>>, StoreError> {
         match self {
             Self::Block(block) => Ok(block.column(name)),
             Self::Segment(segment) => segment.column_uncached(name),
         }
     }
 
-    fn names(&self) -> Result<Vec<Name>, StoreError> {
+    /// The names of its columns.
+    pub(crate) fn names(&self) -> Result<Vec<Name>, StoreError> {
         match self {
             Self::Block(block) => Ok(block.names().cloned().collect()),
             Self::Segment(segment) => segment.names(),
@@ -148,16 +150,29 @@ fn write_one(
     picks: &[Pick],
     times: &[i64],
 ) -> Result<Entry, StoreError> {
-    let number = target.numbers.fetch_add(1, Ordering::Relaxed);
-    let path = target.dir.join(Entry::file_name(number));
     let used: BTreeSet<usize> = picks.iter().map(|(part, _)| index(*part)).collect();
-    let mut created_ms = (0, 0);
-    let mut column = |name: &Name| -> Result<Column, StoreError> {
+    write_columns(target, owner, names, times, &mut |name| {
         let mut parts = Vec::with_capacity(sources.len());
         for (part, source) in sources.iter().enumerate() {
             parts.push(if used.contains(&part) { source.column_uncached(name)? } else { None });
         }
-        let column = gather(name, &parts, picks);
+        Ok(gather(name, &parts, picks))
+    })
+}
+
+/// Writes one segment of rows at these times; `column` is asked for each of its columns once.
+pub(crate) fn write_columns(
+    target: &Target<'_>,
+    owner: &Owner,
+    names: &[Name],
+    times: &[i64],
+    column: &mut dyn FnMut(&Name) -> Result<Column, StoreError>,
+) -> Result<Entry, StoreError> {
+    let number = target.numbers.fetch_add(1, Ordering::Relaxed);
+    let path = target.dir.join(Entry::file_name(number));
+    let mut created_ms = (0, 0);
+    let mut column = |name: &Name| -> Result<Column, StoreError> {
+        let column = column(name)?;
         if *name == Name::CreatedAt {
             let (first, last) = (column.times().iter().min(), column.times().iter().max());
             created_ms = (first.copied().unwrap_or(0), last.copied().unwrap_or(0));
@@ -173,7 +188,7 @@ fn write_one(
         project: owner.0.clone(),
         collection: owner.1.clone(),
         level: 0,
-        rows: u64::try_from(picks.len()).unwrap_or(u64::MAX),
+        rows: u64::try_from(times.len()).unwrap_or(u64::MAX),
         min_ms: times.first().copied().unwrap_or(0),
         max_ms: times.last().copied().unwrap_or(0),
         min_created_ms: created_ms.0,

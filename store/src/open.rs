@@ -1,6 +1,6 @@
 //! Opens a folder: takes its lock, believes its manifest, moves aside what a crash left, and checks segments.
 //!
-//! Nothing is deleted. A manifest that is damaged, or missing beside segments, stops the start before anything is
+//! Nothing is deleted but files that a deletion had taken away already. A manifest that is damaged, or missing beside segments, stops the start before anything is
 //! touched.
 
 use std::fs::{File, TryLockError};
@@ -156,11 +156,17 @@ fn load(files: &dyn Files, dir: &Path, segments_dir: &Path) -> Result<Manifest, 
 fn move_orphans(files: &dyn Files, dir: &Path, manifest: &Manifest) -> Result<Vec<String>, StoreError> {
     let (segments, orphans) = (dir.join(SEGMENTS), dir.join(ORPHANS));
     let named: std::collections::BTreeSet<String> =
-        manifest.segments.iter().map(|entry| Entry::file_name(entry.number)).collect();
+        manifest.segments.iter().chain(&manifest.graves).map(|entry| Entry::file_name(entry.number)).collect();
+    let erased: Vec<String> = manifest.erased.iter().map(|number| Entry::file_name(*number)).collect();
     let mut taken = files.list(&orphans).map_err(StoreError::io("list", &orphans))?;
     let mut moved = Vec::new();
     for name in files.list(&segments).map_err(StoreError::io("list", &segments))? {
         if named.contains(&name) {
+            continue;
+        }
+        if erased.contains(&name) {
+            let path = segments.join(&name);
+            files.remove(&path).map_err(StoreError::io("remove", &path))?;
             continue;
         }
         let mut free = name.clone();

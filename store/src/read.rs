@@ -15,11 +15,13 @@ use crate::{Store, lock};
 pub type Described = (CollectionName, Vec<(PropertyPath, &'static str)>);
 
 impl Store {
-    /// The newest `keen.created_at` in segments; none while there is no segment.
+    /// The newest `keen.created_at` in segments, that of deleted rows among them; none while there is none.
     #[must_use]
     pub fn newest_created_at(&self) -> Option<Timestamp> {
         let segments = lock(&self.state).segments.clone();
-        segments.iter().map(|segment| segment.entry.max_created_ms).max().map(Timestamp::from_millis)
+        let graves = lock(&self.manifest).graves.iter().map(|entry| entry.max_created_ms).max();
+        let newest = segments.iter().map(|segment| segment.entry.max_created_ms).max();
+        newest.max(graves).map(Timestamp::from_millis)
     }
 
     /// Calls `f` with project, id and `keen.created_at` of every row that was created at or after `since`, in no
@@ -50,6 +52,15 @@ impl Store {
                 Ok(_) => damaged = damaged.or_else(|| Some(segment.damaged("it has no ids"))),
                 Err(error @ StoreError::Damaged { .. }) => damaged = damaged.or(Some(error)),
                 Err(error) => return Err(error),
+            }
+        }
+        let graves = lock(&self.manifest).graves.clone();
+        for entry in graves.iter().filter(|entry| entry.max_created_ms >= since.millis()) {
+            let grave = self.opened(entry);
+            match (grave.column_uncached(&Name::Id), grave.column_uncached(&Name::CreatedAt)) {
+                (Ok(Some(ids)), Ok(Some(created))) => give(&entry.project, &ids, &created),
+                (Err(error @ StoreError::Io { .. }), _) => return Err(error),
+                _ => damaged = damaged.or_else(|| Some(grave.damaged("it has no ids"))),
             }
         }
         for owner in owners {

@@ -129,6 +129,11 @@ impl Residual {
         Some(Coded { codes, entries })
     }
 
+    /// The properties in it.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = PropertyPath> {
+        self.by_path.keys().map(|path| PropertyPath::from_checked(path))
+    }
+
     /// Memory it takes, roughly.
     pub(crate) fn size_bytes(&self) -> usize {
         self.size_bytes

@@ -72,6 +72,17 @@ impl Schemas {
         }
     }
 
+    /// Forgets the properties of a collection that are gone, or the whole collection.
+    pub(crate) fn forget(&mut self, owner: &Owner, is_gone: &dyn Fn(&PropertyPath) -> bool, whole: bool) {
+        if whole {
+            self.by_owner.remove(owner);
+        } else if let Some(schema) = self.by_owner.get_mut(owner) {
+            schema.properties.retain(|(path, _)| !is_gone(path));
+            let paths = schema.properties.iter().enumerate();
+            schema.places = paths.map(|(place, (path, _))| (path.clone(), place)).collect();
+        }
+    }
+
     /// The properties of a collection.
     pub(crate) fn get(&self, owner: &Owner) -> Option<&Schema> {
         self.by_owner.get(owner)

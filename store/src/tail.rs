@@ -32,6 +32,15 @@ pub struct TailState {
     pub oldest_ms: Option<i64>,
 }
 
+/// How a project stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// What became of its events.
+    pub tally: Tally,
+    /// Rows that are there, counted in segments and tail.
+    pub rows: u64,
+}
+
 /// What queries see, and what the next flush takes.
 pub(crate) struct State {
     /// Committed segments.
@@ -72,6 +81,11 @@ impl Tail {
     /// Whether nothing is in it.
     pub(crate) fn is_empty(&self) -> bool {
         self.flushing.is_empty() && self.blocks.is_empty() && self.open.is_empty()
+    }
+
+    /// The properties of rows that are in no block yet.
+    pub(crate) fn open_paths(&self) -> impl Iterator<Item = &protocol::PropertyPath> {
+        self.open.iter().flat_map(|batch| batch.iter()).flat_map(|row| row.cells.iter().map(|(path, _)| path))
     }
 }
 
@@ -217,6 +231,32 @@ impl Store {
         let since = *state.waiting_since.get_or_insert(now);
         let waited_ms = now.millis().saturating_sub(since.millis());
         u64::try_from(waited_ms).is_ok_and(|waited_ms| waited_ms >= self.options.flush_after_ms)
+    }
+
+    /// How every project stands that has rows or tallies, and the first record of the log that is not in it, all of one
+    /// moment.
+    #[must_use]
+    pub fn standings(&self) -> (Offset, BTreeMap<ProjectId, Standing>) {
+        let state = lock(&self.state);
+        let mut standings: BTreeMap<ProjectId, Standing> = BTreeMap::new();
+        for (project, tally) in &state.tallies {
+            standings.entry(project.clone()).or_default().tally = *tally;
+        }
+        for segment in state.segments.iter() {
+            standings.entry(segment.entry.project.clone()).or_default().rows += segment.entry.rows;
+        }
+        for ((project, _), tail) in &state.tails {
+            let blocks = tail.flushing.iter().chain(&tail.blocks).map(|block| block.rows).sum::<usize>();
+            let rows = u64::try_from(blocks + tail.open_rows).unwrap_or(u64::MAX);
+            standings.entry(project.clone()).or_default().rows += rows;
+        }
+        (state.next, standings)
+    }
+
+    /// The first record of the log that was not appended: what is before it is visible to queries.
+    #[must_use]
+    pub fn next(&self) -> Offset {
+        lock(&self.state).next
     }
 
     /// What became of a project's events, those in the tail included. It fits the records before the `next` of the

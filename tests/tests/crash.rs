@@ -132,6 +132,7 @@ fn check(server: &Server, project: &Project, acked: &BTreeSet<u64>, kill: u64) {
         assert!(twice.is_empty(), "after kill {kill}: counted more than once: {twice:?}");
         let lost: Vec<_> = acked.iter().filter(|n| !stored.contains_key(n)).collect();
         if lost.is_empty() {
+            check_balance(server, project, u64::try_from(stored.len()).unwrap());
             return;
         }
         let some: Vec<_> = lost.iter().take(10).collect();
@@ -143,6 +144,17 @@ fn check(server: &Server, project: &Project, acked: &BTreeSet<u64>, kill: u64) {
         );
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Everything that was ever acknowledged is accounted for, to the unit. `stored` were seen before.
+#[track_caller]
+fn check_balance(server: &Server, project: &Project, stored: u64) {
+    let url = format!("{}/3.0/projects/{}/balance", server.url, project.id);
+    let mut answer = client().get(url).header("Authorization", &project.master_key).call().unwrap();
+    let balance: Value = serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap();
+    assert_eq!(balance["difference"], 0, "{balance}");
+    assert!(balance["stored"].as_u64().unwrap() >= stored, "{stored} were there before: {balance}");
+    assert!(balance["acked"].as_u64().unwrap() >= stored, "{balance}");
 }
 
 #[test]
@@ -162,7 +174,9 @@ fn fifty_kills_under_load_lose_nothing_and_double_nothing() {
             })
             .collect();
         // Kills fall at different places of group commits, flushes and compactions: 40 to 440 ms into the load.
-        std::thread::sleep(Duration::from_millis(40 + kill * 97 % 400));
+        std::thread::sleep(Duration::from_millis(20 + kill * 97 % 400));
+        check_balance(&server, &project, 0);
+        std::thread::sleep(Duration::from_millis(20));
         server.kill().unwrap();
         stop.store(true, Ordering::Relaxed);
         for writer in writers {

@@ -3,6 +3,7 @@
 mod concurrent;
 mod crash;
 mod damage;
+mod delete;
 mod disk;
 mod oracle;
 mod rows;

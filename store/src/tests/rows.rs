@@ -68,7 +68,7 @@ fn ids_are_found_again_by_the_time_they_were_created() {
 fn tallies_and_the_offset_are_committed_with_the_rows() {
     let folder = Folder::new();
     let project = row(0).project;
-    let tally = Tally { stored: 3, duplicates: 2, quarantined: 1 };
+    let tally = Tally { stored: 3, duplicates: 2, quarantined: 1, deleted: 0 };
     let store = open(&folder);
     store.append((0..3).map(row).collect(), &[(project.clone(), tally)], Offset(6)).unwrap();
     assert_eq!((store.committed(), store.tally(&project)), (Offset(0), tally));
