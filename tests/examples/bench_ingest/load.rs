@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 /// Events in a request, and about how many bytes they have together.
 pub(crate) const EVENTS: usize = 50;
-const EVENT_FILL: usize = 255;
+const EVENT_FILL: usize = 345;
 /// What stands in a request where an id's digits go.
 const ID_MARK: &[u8] = b"xxxxxxxxxxxxxxxx";
 /// Bytes of a reply at most.
@@ -117,6 +117,25 @@ pub(crate) enum Pace {
     Closed,
     /// So many a second together; a late one is late, and its time counts from when it was due.
     Rate(f64),
+    /// As many a second as can be sent, up to so many; the time counts from when one was sent, because the load is not to be
+    /// met.
+    Flood(f64),
+}
+
+/// As [`run`], on a thread of its own, so that a flood beside it does not count as its delay.
+pub(crate) async fn run_apart(
+    address: &str,
+    request: &Request,
+    connections: usize,
+    pace: Pace,
+    seconds: f64,
+) -> Result<Outcome> {
+    let (address, request) = (address.to_owned(), request.clone());
+    let running = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(run(&address, &request, connections, pace, seconds))
+    });
+    running.await?
 }
 
 /// Sends requests over `connections` for so long.
@@ -134,10 +153,11 @@ pub(crate) async fn run(
         let (address, request, stop) = (address.to_owned(), request.clone(), Arc::clone(&stop));
         let every = match pace {
             Pace::Closed => None,
-            Pace::Rate(rate) => Some(Duration::from_secs_f64(connections as f64 / rate)),
+            Pace::Rate(rate) | Pace::Flood(rate) => Some(Duration::from_secs_f64(connections as f64 / rate)),
         };
         let first = begun + every.map_or(Duration::ZERO, |every| every.mul_f64(sender as f64 / connections as f64));
-        senders.push(tokio::spawn(send(address, request, stop, begun, first, every)));
+        let is_flood = matches!(pace, Pace::Flood(_));
+        senders.push(tokio::spawn(send(address, request, stop, begun, first, every, is_flood)));
     }
     tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
     stop.store(true, Ordering::Relaxed);
@@ -175,6 +195,7 @@ async fn send(
     begun: Instant,
     first: Instant,
     every: Option<Duration>,
+    is_flood: bool,
 ) -> Result<Part> {
     let (mut part, mut due, mut buffer) = (Part::default(), first, vec![0; REPLY_BYTES_MAX]);
     let mut stream = None;
@@ -185,7 +206,7 @@ async fn send(
         if stop.load(Ordering::Relaxed) {
             return Ok(part);
         }
-        let since = if every.is_some() { due } else { Instant::now() };
+        let since = if every.is_some() && !is_flood { due } else { Instant::now() };
         request.renew();
         match exchange(&address, &mut stream, &request.bytes, &mut buffer).await {
             Ok(200 | 201) => {

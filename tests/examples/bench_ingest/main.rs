@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use load::{EVENTS, Outcome, Pace, Request, run};
+use load::{EVENTS, Outcome, Pace, Request, run, run_apart};
 use tests::server::{Folder, Project, Server, create_project};
 
 /// Connections that keep the server busy.
@@ -88,7 +88,7 @@ async fn overload(server: &Server, address: &str, request: &Request, peak: &Outc
     let calm = Pace::Rate(peak.per_s() * 0.8);
     let before = run(address, request, 256, calm, 5.0).await?;
     let cpu_before = cpu_s(server.id());
-    let much = Pace::Rate(peak.per_s() * OVERLOAD);
+    let much = Pace::Flood(peak.per_s() * OVERLOAD);
     let over = run(address, request, CONNECTIONS_OVERLOAD, much, overload_s).await?;
     let cpu = (cpu_s(server.id()) - cpu_before) * 1e6;
     report(&format!("{OVERLOAD:.0} times the peak for {overload_s:.0} s"), &over);
@@ -121,10 +121,12 @@ async fn neighbours(part_s: f64, path: &impl Fn(&Project) -> String) -> Result<(
     for (name, connections, pace) in [
         ("beside nobody", 1, Pace::Rate(0.1)),
         ("beside 80 % of the peak", 256, Pace::Rate(peak.per_s() * 0.8)),
-        ("beside 100 times its rate and no end", CONNECTIONS_OVERLOAD, Pace::Rate((peak.per_s() * 2.0).max(5_000.0))),
+        ("beside 100 times its rate and no end", CONNECTIONS_OVERLOAD, Pace::Flood((peak.per_s() * 2.0).max(5_000.0))),
     ] {
-        let (own, other) =
-            tokio::join!(run(&address, &small, 16, QUIET, part_s), run(&address, &large, connections, pace, part_s));
+        let (own, other) = tokio::join!(
+            run_apart(&address, &small, 16, QUIET, part_s),
+            run(&address, &large, connections, pace, part_s)
+        );
         let (own, other) = (own?, other?);
         report(&format!("a quiet project {name}"), &own);
         println!("    the other: {:.0} accepted/s of {:.0} offered/s", other.per_s(), other.offered_per_s());
