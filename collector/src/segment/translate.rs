@@ -232,7 +232,7 @@ impl<'a> Translator<'a> {
 
     /// What is kept of an address; nothing of what is no address.
     fn address(&self, value: &RawValue) -> Option<String> {
-        let address: std::net::IpAddr = forms::string(value)?.parse().ok()?;
+        let address: core::net::IpAddr = forms::string(value)?.parse().ok()?;
         match self.kept.address {
             AddressPolicy::Drop => None,
             AddressPolicy::Keep => Some(address.to_string()),
@@ -251,10 +251,10 @@ impl<'a> Translator<'a> {
 }
 
 /// /24 of IPv4, /48 of IPv6.
-fn network(address: std::net::IpAddr) -> std::net::IpAddr {
+fn network(address: core::net::IpAddr) -> core::net::IpAddr {
     match address {
-        std::net::IpAddr::V4(v4) => std::net::Ipv4Addr::from_bits(v4.to_bits() & !0xff).into(),
-        std::net::IpAddr::V6(v6) => std::net::Ipv6Addr::from_bits(v6.to_bits() >> 80 << 80).into(),
+        core::net::IpAddr::V4(v4) => core::net::Ipv4Addr::from_bits(v4.to_bits() & !0xff).into(),
+        core::net::IpAddr::V6(v6) => core::net::Ipv6Addr::from_bits(v6.to_bits() >> 80 << 80).into(),
     }
 }
 
