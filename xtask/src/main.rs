@@ -9,6 +9,7 @@ mod calendar;
 
 mod edge;
 mod fingerprint;
+mod fuzz;
 mod http;
 mod npm;
 mod process;
@@ -43,7 +44,9 @@ cargo xtask COMMAND
   npm       build the npm packages and write npm/sizes.txt
   edge      build the edge worker into target/edge
   size      print the raw, gzip and brotli size of every published file
-  bench [NAME]
+  fuzz [--target NAME] [--seconds N]
+            run the fuzz targets that `test` runs, or one of fuzz/, for N seconds each (60)
+  bench [--only NAME]
             run the benches and write bench/results/<date>-<commit>.txt";
 
 fn main() -> ExitCode {
@@ -93,6 +96,11 @@ fn dispatch(words: &[String]) -> Result<bool> {
             let only = flags.value("--only")?.or_else(|| flags.word());
             flags.finish()?;
             bench::command(&work, only.as_deref())
+        }
+        "fuzz" => {
+            let (target, seconds) = (flags.value("--target")?, flags.number("--seconds")?);
+            flags.finish()?;
+            fuzz::command(&work, target, seconds.unwrap_or(fuzz::TESTED_S))
         }
         "help" | "--help" | "-h" => {
             println!("{HELP}");

@@ -16,7 +16,7 @@ use crate::tally::Tally;
 use crate::tidy::imports::{Metadata, TestTarget};
 use crate::tools::{self, cargo_build, cargo_with_progress};
 use crate::work::Work;
-use crate::{edge, npm, tidy, web};
+use crate::{edge, fuzz, npm, tidy, web};
 
 /// Test targets of the package `tests` that start servers, browsers or workers, or take minutes. `--quick` leaves them
 /// out.
@@ -55,6 +55,7 @@ enum Step {
     Check(fn(&Suite) -> Result<Vec<String>>),
     Cargo(Vec<String>),
     Script(PathBuf),
+    Fuzz(&'static [&'static str]),
 }
 
 /// `cargo xtask test`
@@ -118,6 +119,9 @@ impl Suite {
         for (name, path) in &self.scripts {
             steps.push((name.clone(), Step::Script(path.clone())));
         }
+        for pair in fuzz::TESTED.chunks(2) {
+            steps.push((format!("fuzz {}", pair.join(" and ")), Step::Fuzz(pair)));
+        }
         steps
     }
 
@@ -128,6 +132,7 @@ impl Suite {
             Step::Check(check) => check(self).map(|found| (Tally::one(found.is_empty()), found)),
             Step::Cargo(words) => self.cargo_test(words),
             Step::Script(path) => self.script(path),
+            Step::Fuzz(targets) => self.fuzz(targets),
         });
         let (tally, lines) = result.unwrap_or_else(|error| (Tally::one(false), vec![format!("{error:#}")]));
         let time = started.elapsed();
@@ -189,6 +194,15 @@ impl Suite {
     /// A script says itself what it checked.
     fn script(&self, path: &Path) -> Result<(Tally, Vec<String>)> {
         self.counted(program("node", &self.work.root).arg(path))
+    }
+
+    /// Runs fuzz targets side by side; each counts as a test.
+    fn fuzz(&self, targets: &[&str]) -> Result<(Tally, Vec<String>)> {
+        let built = fuzz::build(&self.work, &self.screen)?;
+        self.screen.set(SLOT, &targets.join(" and "));
+        let failures = fuzz::run_side_by_side(&self.work, &built, targets, fuzz::TESTED_S)?;
+        let tally = (0..targets.len()).map(|at| Tally::one(at >= failures.len())).fold(Tally::default(), Tally::and);
+        Ok((tally, failures))
     }
 
     /// Runs a test program with the addresses of everything that was built.

@@ -238,7 +238,7 @@ impl<'a> Translator<'a> {
 
     /// What is kept of an address; nothing of what is no address.
     fn address(&self, value: &RawValue) -> Option<String> {
-        let address: std::net::IpAddr = forms::string(value)?.parse().ok()?;
+        let address: core::net::IpAddr = forms::string(value)?.parse().ok()?;
         match self.kept.address {
             AddressPolicy::Drop => None,
             AddressPolicy::Keep => Some(address.to_string()),
