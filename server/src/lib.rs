@@ -19,6 +19,8 @@ pub mod process;
 pub mod quarantine;
 pub mod query;
 pub mod routes;
+pub mod scoped;
+pub mod sealing;
 pub mod serve;
 pub mod share;
 pub mod telemetry;

@@ -55,7 +55,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let data = config.data.clone();
     std::fs::create_dir_all(&data).with_context(|| format!("can't make the data folder {}", data.display()))?;
     let address = listener.local_addr().context("the listener has no address")?;
-    let metadata = Metadata::open(&data)?;
+    let metadata = Metadata::open_with(&data, &config.keys)?;
     let telemetry = Arc::new(Telemetry::default());
     let has = |role: Role| config.roles.contains(&role);
     let store = if has(Role::Process) || has(Role::Query) {

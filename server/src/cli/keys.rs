@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
+use protocol::access::{KeyOptions, QueryOptions};
 use protocol::limits::QueryLimits;
 use protocol::query::Filter;
 use protocol::{KeyKind, ProjectId};
@@ -11,7 +12,7 @@ use protocol::{KeyKind, ProjectId};
 use super::print;
 use crate::config::Config;
 use crate::http::now;
-use crate::metadata::Metadata;
+use crate::metadata::{KeyDraft, Metadata};
 
 /// `rivulet project …`.
 #[derive(Debug, Subcommand)]
@@ -58,7 +59,7 @@ pub enum KeyCommand {
         #[command(flatten)]
         folder: Folder,
     },
-    /// Revoke a key; a running server refuses it from the next request on.
+    /// Revoke a key; a running server refuses it within moments.
     Revoke {
         /// The beginning of the key's hash as the list shows it, or the key itself.
         key: String,
@@ -76,6 +77,9 @@ pub struct Folder {
     /// The server's data folder [default: data].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// The server's configuration file, for where its folder and its sealing secret are.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -95,7 +99,7 @@ const HASH_DIGITS: usize = 12;
 
 impl Folder {
     fn dir(&self) -> anyhow::Result<PathBuf> {
-        self.data.clone().map_or_else(|| Ok(Config::read(None, std::env::vars())?.data), Ok)
+        self.data.clone().map_or_else(|| Ok(self.config()?.data), Ok)
     }
 
     /// Opens what is there. Only making a project may begin a folder: elsewhere a misspelt one would look empty.
@@ -107,13 +111,21 @@ impl Folder {
             "{} is not a data folder: `rivulet project create` or `serve` makes one",
             data.display()
         );
-        Ok(Metadata::open(&data)?)
+        self.metadata(&data)
     }
 
     fn open_or_make(&self) -> anyhow::Result<Metadata> {
         let data = self.dir()?;
         std::fs::create_dir_all(&data).with_context(|| format!("can't make the data folder {}", data.display()))?;
-        Ok(Metadata::open(&data)?)
+        self.metadata(&data)
+    }
+
+    fn metadata(&self, data: &std::path::Path) -> anyhow::Result<Metadata> {
+        Ok(Metadata::open_with(data, &self.config()?.keys)?)
+    }
+
+    fn config(&self) -> anyhow::Result<Config> {
+        Config::read(self.config.as_deref(), std::env::vars())
     }
 }
 
@@ -135,10 +147,10 @@ pub(super) fn project(command: &ProjectCommand) -> anyhow::Result<()> {
             let projects = folder.open()?.projects()?;
             if folder.json {
                 let list: Vec<_> =
-                    projects.iter().map(|(id, name)| serde_json::json!({ "project_id": id, "name": name })).collect();
+                    projects.iter().map(|one| serde_json::json!({ "project_id": one.id, "name": one.name })).collect();
                 return print(&format!("{}\n", serde_json::Value::from(list)));
             }
-            projects.iter().try_for_each(|(id, name)| print(&format!("{id}  {}\n", name.escape_debug())))
+            projects.iter().try_for_each(|one| print(&format!("{}  {}\n", one.id, one.name.escape_debug())))
         }
     }
 }
@@ -159,8 +171,11 @@ pub(super) fn key(command: &KeyCommand) -> anyhow::Result<()> {
             };
             let metadata = folder.open()?;
             ensure_project(&metadata, project)?;
-            let made = metadata.create_key(project, kind, name, filters, now().millis())?;
-            print_fields(&[("key", made.reveal()), ("hash", &made.hash().to_hex())], folder.json)
+            let queries = (!filters.is_empty()).then_some(QueryOptions { filters });
+            let draft = KeyDraft::of_kind(kind, name, KeyOptions { queries, ..KeyOptions::default() });
+            let made = metadata.create_key(project, kind, draft, now().millis())?;
+            let key = made.key.as_ref().map_or("", protocol::Key::reveal);
+            print_fields(&[("key", key), ("hash", &made.hash)], folder.json)
         }
         KeyCommand::List { project, folder } => {
             let metadata = folder.open()?;
@@ -190,9 +205,8 @@ pub(super) fn key(command: &KeyCommand) -> anyhow::Result<()> {
 fn filter(text: &str) -> anyhow::Result<Filter> {
     let needs = "a filter has property_name, operator and property_value, or operator and operands, and nothing else";
     let wrong = || anyhow::anyhow!("not a filter: {text}: {needs}");
-    let filter: Filter = serde_json::from_str(text).map_err(|_| wrong())?;
-    let said: serde_json::Value = serde_json::from_str(text)?;
-    if serde_json::to_value(&filter)? == said { Ok(filter) } else { Err(wrong()) }
+    let said = serde_json::from_str(text).map_err(|_| wrong())?;
+    crate::scoped::filter(said).ok_or_else(wrong)
 }
 
 fn revoke(metadata: &Metadata, project: &ProjectId, key: &str, json: bool) -> anyhow::Result<()> {
@@ -202,12 +216,13 @@ fn revoke(metadata: &Metadata, project: &ProjectId, key: &str, json: bool) -> an
     let [found] = found.as_slice() else {
         anyhow::bail!("{} keys of project {project} have that hash", found.len());
     };
-    anyhow::ensure!(metadata.revoke(project, &found.hash)?, "the key went away meanwhile");
+    let hash = found.hash.parse()?;
+    anyhow::ensure!(metadata.set_active(project, &hash, false)?.is_some(), "the key went away meanwhile");
     print_fields(&[("revoked", &found.hash)], json)
 }
 
 fn ensure_project(metadata: &Metadata, project: &ProjectId) -> anyhow::Result<()> {
-    let known = metadata.projects()?.iter().any(|(id, _)| id == project.as_str());
+    let known = metadata.project(project)?.is_some();
     anyhow::ensure!(known, "there is no project {project} in this folder");
     Ok(())
 }
