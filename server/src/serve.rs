@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::body::room_for_bodies;
 use crate::config::{Config, Role};
-use crate::http::Server;
+use crate::http::{Server, now};
 use crate::listen::listen;
 use crate::logs::open_log;
 use crate::metadata::Metadata;
@@ -29,6 +29,7 @@ pub struct Running {
     pub address: std::net::SocketAddr,
     stopping: Arc<AtomicBool>,
     shutdown: tokio::sync::watch::Sender<bool>,
+    server: Arc<Server>,
     serving: tokio::task::JoinHandle<()>,
     log: Arc<Log>,
     processing: Option<std::thread::JoinHandle<anyhow::Result<()>>>,
@@ -91,9 +92,9 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         config,
     });
     let settings = server.config.http.clone();
-    let serving = tokio::spawn(listen(listener, router(server), settings, told));
+    let serving = tokio::spawn(listen(listener, router(Arc::clone(&server)), settings, told));
     tracing::info!(%address, "listening");
-    Ok(Running { address, stopping, shutdown, serving, log, processing, drain })
+    Ok(Running { address, stopping, shutdown, server, serving, log, processing, drain })
 }
 
 fn spawn_processing(
@@ -122,8 +123,13 @@ impl Running {
     async fn broken(&self) {
         loop {
             let has_ended = self.processing.as_ref().is_some_and(std::thread::JoinHandle::is_finished);
-            let log = Arc::clone(&self.log);
-            let failure = tokio::task::spawn_blocking(move || log.state().failure).await.ok().flatten();
+            let (log, server) = (Arc::clone(&self.log), Arc::clone(&self.server));
+            let failure = tokio::task::spawn_blocking(move || {
+                // Events or not: the first call of a day destroys the salt of the day before.
+                let _ = server.metadata.salt(now());
+                log.state().failure
+            });
+            let failure = failure.await.ok().flatten();
             if let Some(reason) = &failure {
                 tracing::error!(%reason, "the log has failed");
             }
