@@ -333,6 +333,10 @@ mod tests {
             (r#"{"options":{"queries":{"filter":[]}}}"#.to_owned(), Some("filter")),
             (r#"{"options":{"queries":{"filters":[{"property_name":"a"}]}}}"#.to_owned(), Some("filters")),
             (r#"{"options":{"saved_queries":{"filters":{}}}}"#.to_owned(), Some("filters")),
+            (
+                format!(r#"{{"options":{{"queries":{{"filters":[{}]}}}}}}"#, filter.replace('}', r#","more":1}"#)),
+                Some("nothing else"),
+            ),
             (r#"{"options":{"writes":{"origins":["shop.example"]}}}"#.to_owned(), Some("origin")),
             (r#"{"options":{"writes":{"origins":["https://shop.example/"]}}}"#.to_owned(), Some("origin")),
             (r#"{"options":{"writes":{"collections":[""]}}}"#.to_owned(), Some("collection")),

@@ -21,8 +21,7 @@ pub(super) fn remember(
 }
 
 /// Moves what was overwritten in the write-ahead log into the file and empties that log, so that deleted bytes are in
-/// neither. A reader may hold it up; the next call goes on.
-pub(super) fn scrub(connection: &Connection) -> Result<(), MetadataError> {
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    Ok(())
+/// neither. False when another reader held it up for long; call it again then.
+pub(super) fn scrub(connection: &Connection) -> Result<bool, MetadataError> {
+    Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))? == 0)
 }

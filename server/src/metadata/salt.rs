@@ -16,6 +16,8 @@ const DAY_MS: i64 = 86_400_000;
 #[derive(Default)]
 pub(super) struct State {
     current: Option<(i64, [u8; 32])>,
+    /// Whether an older one may still stand in the write-ahead log.
+    is_unscrubbed: bool,
 }
 
 impl std::fmt::Debug for State {
@@ -34,6 +36,9 @@ impl Metadata {
     pub fn salt(&self, now: Timestamp) -> Option<[u8; 32]> {
         let day = now.millis().div_euclid(DAY_MS);
         let mut state = self.salt.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.is_unscrubbed {
+            state.is_unscrubbed = !dropped::scrub(&self.lock()).unwrap_or(false);
+        }
         // A clock that is set back a little around midnight must not bring an old day back.
         if let Some((known, salt)) = state.current
             && known >= day
@@ -43,6 +48,7 @@ impl Metadata {
         }
         match self.salt_of(day) {
             Ok(salt) => {
+                state.is_unscrubbed = !dropped::scrub(&self.lock()).unwrap_or(false);
                 state.current = Some((day, salt));
                 Some(salt)
             }
@@ -57,7 +63,7 @@ impl Metadata {
     /// Reads or makes the salt of a day and destroys older ones.
     fn salt_of(&self, day: i64) -> Result<[u8; 32], MetadataError> {
         let place = format!("salt {day}");
-        let salt = self.write(|transaction| {
+        self.write(|transaction| {
             let sql = "SELECT sealed FROM salt WHERE day = ?1";
             let sealed: Option<Vec<u8>> = transaction.query_row(sql, [day], |row| row.get(0)).optional()?;
             let known = sealed.and_then(|sealed| self.sealing.unseal(&place, &sealed)?.try_into().ok());
@@ -73,9 +79,7 @@ impl Metadata {
             };
             transaction.execute("DELETE FROM salt WHERE day < ?1", [day])?;
             Ok(salt)
-        })?;
-        dropped::scrub(&self.lock())?;
-        Ok(salt)
+        })
     }
 }
 

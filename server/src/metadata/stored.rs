@@ -149,7 +149,8 @@ impl Metadata {
             }
             Ok(())
         })?;
-        dropped::scrub(&self.lock())
+        dropped::scrub(&self.lock())?;
+        Ok(())
     }
 
     /// Puts a project's settings.
@@ -293,7 +294,8 @@ impl Metadata {
             transaction.execute("INSERT INTO sealed_check VALUES (1, ?1)", [sealed])?;
             Ok(())
         })?;
-        dropped::scrub(&self.lock())
+        dropped::scrub(&self.lock())?;
+        Ok(())
     }
 
     /// Makes an organization and gives its key, which is shown this once.
