@@ -116,16 +116,22 @@ pub struct DatasetOptions {
 }
 
 impl KeyRecord {
-    /// The record of a new key of `kind` with the permits of its kind.
+    /// The permits that a new key of `kind` has.
     #[must_use]
-    pub fn new(project: ProjectId, kind: KeyKind) -> Self {
-        let permitted = match kind {
-            KeyKind::Master | KeyKind::Access => Vec::new(),
+    pub fn permits_of(kind: KeyKind) -> Vec<Permit> {
+        match kind {
+            KeyKind::Master | KeyKind::Access | KeyKind::Organization => Vec::new(),
             KeyKind::Read => {
                 vec![Permit::Queries, Permit::SavedQueries, Permit::CachedQueries, Permit::Datasets, Permit::Schema]
             }
             KeyKind::Write => vec![Permit::Writes],
-        };
+        }
+    }
+
+    /// The record of a new key of `kind` with the permits of its kind.
+    #[must_use]
+    pub fn new(project: ProjectId, kind: KeyKind) -> Self {
+        let permitted = Self::permits_of(kind);
         Self { project, kind, is_active: true, permitted, options: KeyOptions::default() }
     }
 

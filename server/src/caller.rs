@@ -1,28 +1,23 @@
-//! Finds out who sends a request: the address behind trusted proxies, its place, and the day's salt.
+//! Finds out who sends a request: the address behind trusted proxies, and its place.
 //!
 //! Apart because a header names any address somebody likes: only what a trusted proxy wrote counts. Addresses are used,
 //! never kept or logged here; what of them may be kept is decided by crate `collector`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
 
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use protocol::Timestamp;
 use serde::Deserialize;
 
 use crate::config::Config;
 use crate::listen::Peer;
-use crate::metadata;
 use crate::places::Places;
 
 /// The header in which proxies write whom they ask for, each adding the address it was called from.
 const FORWARDED: &str = "x-forwarded-for";
 /// Proxies one behind the other that are looked at; beyond them the last one counts as the caller.
 const HOPS_MAX: usize = 16;
-/// Milliseconds of a day.
-const DAY_MS: i64 = 86_400_000;
 
 /// A network of addresses, such as `10.0.0.0/8`; a single address is one too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -76,7 +71,6 @@ pub struct Callers {
     proxies: Vec<Network>,
     /// The file of places.
     pub places: Places,
-    salt: Mutex<Option<(i64, [u8; 32])>>,
 }
 
 impl Callers {
@@ -86,7 +80,7 @@ impl Callers {
     /// When the file of places can't be read.
     pub fn open(config: &Config) -> anyhow::Result<Self> {
         let places = Places::open(config.places.database.as_deref())?;
-        Ok(Self { proxies: config.http.trusted_proxies.clone(), places, salt: Mutex::default() })
+        Ok(Self { proxies: config.http.trusted_proxies.clone(), places })
     }
 
     /// Who sends this request: the peer, or whom the trusted proxies say they ask for. None when the peer is not known.
@@ -94,21 +88,6 @@ impl Callers {
     pub fn address(&self, parts: &Parts) -> Option<IpAddr> {
         let peer = parts.extensions.get::<Peer>()?;
         Some(behind(&self.proxies, peer.0, &parts.headers))
-    }
-
-    /// The salt of the day: drawn when it is first asked for, forgotten with the day. None when there are no random bytes.
-    #[must_use]
-    pub fn salt(&self, now: Timestamp) -> Option<[u8; 32]> {
-        let today = now.millis().div_euclid(DAY_MS);
-        let mut held = self.salt.lock().unwrap_or_else(PoisonError::into_inner);
-        match *held {
-            Some((day, salt)) if day == today => Some(salt),
-            _ => {
-                let salt = metadata::random().ok()?;
-                *held = Some((today, salt));
-                Some(salt)
-            }
-        }
     }
 }
 
@@ -183,16 +162,5 @@ mod tests {
             let found = behind(&proxies, peer.parse().unwrap(), &headers);
             assert_eq!(found, expected.parse::<IpAddr>().unwrap(), "{peer} {forwarded:?}");
         }
-    }
-
-    #[test]
-    fn a_salt_lasts_for_a_day() {
-        let callers = Callers { proxies: Vec::new(), places: Places::default(), salt: Mutex::default() };
-        let at = |day: i64, ms: i64| callers.salt(Timestamp::from_millis(day * DAY_MS + ms)).unwrap();
-        let today = at(7, 0);
-        assert_eq!(at(7, DAY_MS - 1), today);
-        let tomorrow = at(8, 0);
-        assert_ne!(tomorrow, today);
-        assert_ne!(at(7, 0), today, "what is forgotten does not come back");
     }
 }

@@ -23,15 +23,18 @@ use crate::config::{Config, Role};
 pub enum Command {
     /// Collect events, turn them into columns and answer queries.
     Serve(Serve),
-    /// Make and list projects; works on a stopped and on a running server's folder.
+    /// Make, list and set up projects; works on a stopped and on a running server's folder.
     #[command(subcommand)]
     Project(keys::ProjectCommand),
-    /// Make, list and revoke keys; works on a stopped and on a running server's folder.
+    /// Make, list, revoke and publish keys; works on a stopped and on a running server's folder.
     #[command(subcommand)]
     Key(keys::KeyCommand),
     /// See what could not be stored, and put it into the log again.
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
+    /// Make organizations, whose keys make projects over HTTP.
+    #[command(subcommand)]
+    Organization(keys::OrganizationCommand),
     /// Send the events of a file, one JSON object a line, to a server; run again to go on after an interruption.
     Load(load::Load),
     /// Ask a server and print the answer.
@@ -158,6 +161,7 @@ pub fn run(command: Command) -> anyhow::Result<()> {
         Command::Project(command) => keys::project(&command),
         Command::Key(command) => keys::key(&command),
         Command::Quarantine(command) => quarantine::quarantine(&command),
+        Command::Organization(command) => keys::organization(&command),
         Command::Load(load) => load::run(&load),
         Command::Query(query) => ask::query(&query),
         Command::Chart(chart) => ask::chart(&chart),

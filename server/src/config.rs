@@ -51,6 +51,8 @@ pub struct Config {
     pub places: PlaceSettings,
     /// What the edge needs to hand batches over.
     pub edge: EdgeSettings,
+    /// How keys are kept.
+    pub keys: KeySettings,
 }
 
 /// What a process does. All of them by default.
@@ -119,6 +121,24 @@ pub struct EdgeSettings {
     pub append_secrets: Vec<String>,
 }
 
+/// Under which secret keys are sealed, so that they can be shown again.
+#[derive(Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeySettings {
+    /// File of the secret: 64 hex digits, readable by its owner only, made when missing; none: `sealing.key` in the data
+    /// folder. Keep it out of backups of that folder.
+    pub secret_file: Option<PathBuf>,
+    /// The secret itself, for who gives it by `RIVULET_KEYS_SECRET`; the file is not looked at then.
+    pub secret: Option<String>,
+}
+
+impl std::fmt::Debug for KeySettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let secret = if self.secret.is_some() { "given" } else { "in the file" };
+        write!(f, "KeySettings {{ secret_file: {:?}, secret: {secret} }}", self.secret_file)
+    }
+}
+
 /// Reads secrets without ever repeating one in an error.
 fn secrets<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let wrong = || serde::de::Error::custom("append_secrets is a text or a list of texts");
@@ -154,6 +174,7 @@ impl Default for Config {
             gate: GateSettings::default(),
             places: PlaceSettings::default(),
             edge: EdgeSettings::default(),
+            keys: KeySettings::default(),
         }
     }
 }
@@ -255,6 +276,7 @@ const SECTIONS: &[&[&str]] = &[
     &["gate"],
     &["places"],
     &["edge"],
+    &["keys"],
 ];
 /// Fields outside every section. Other variables with our prefix (keys for the command line, paths for tests) are not
 /// settings and are left alone.
@@ -334,6 +356,9 @@ mod tests {
     #[test]
     fn secrets_are_not_printed() {
         let config = read(&[("RIVULET_EDGE_APPEND_SECRETS", "[\"hush-hush\"]")]).unwrap();
+        assert!(!format!("{config:?}").contains("hush"));
+        let config = read(&[("RIVULET_KEYS_SECRET", "hush-hush")]).unwrap();
+        assert_eq!(config.keys.secret.as_deref(), Some("hush-hush"));
         assert!(!format!("{config:?}").contains("hush"));
         assert_eq!(read(&[("RIVULET_EDGE_APPEND_SECRETS", "hush-hush")]).unwrap().edge.append_secrets, ["hush-hush"]);
         let error = read(&[("RIVULET_EDGE_APPEND_SECRETS", "1234321")]).unwrap_err();

@@ -4,7 +4,7 @@
 //! What a route needs stands in the table of `routes.rs`.
 
 use axum::http::request::Parts;
-use collector::{Head, Headers};
+use collector::{Head, Headers, PresentedKey};
 use protocol::access::{Access, Grant};
 use protocol::{ErrorCode, Permit, ProjectId, Refusal};
 
@@ -47,21 +47,46 @@ pub fn segments(parts: &Parts) -> Vec<String> {
     below.split('/').map(|raw| collector::decode_segment(raw).unwrap_or_default()).collect()
 }
 
+/// The key that a request presents.
+#[must_use]
+pub fn presented(parts: &Parts) -> PresentedKey {
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let value = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    collector::presented_key(&Head { method: parts.method.as_str(), target, headers: Headers::read(value) })
+}
+
+/// The project of a master key, for routes that name no project.
+///
+/// # Errors
+/// 401 for an unknown key, 403 for any but a master key.
+pub fn mastered_any(server: &Server, key: &PresentedKey) -> Result<(ProjectId, Grant), Refusal> {
+    let grant = look_up(server, None, key)?;
+    if grant.key.kind == protocol::KeyKind::Master {
+        return Ok((grant.key.project.clone(), grant));
+    }
+    Err(Refusal::new(ErrorCode::AdminOnlyEndpoint, "only the master key may do this"))
+}
+
 fn known(server: &Server, parts: &Parts) -> Result<(ProjectId, Grant), Refusal> {
-    let unknown_project = || Refusal::new(ErrorCode::ResourceNotFound, "there is no such project");
     let named = segments(parts);
     let project: ProjectId =
         named.first().map(String::as_str).unwrap_or_default().parse().map_err(|_| unknown_project())?;
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    let value = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-    let head = Head { method: parts.method.as_str(), target, headers: Headers::read(value) };
-    let access = server.metadata.access(Some(&project), &collector::presented_key(&head)).map_err(|error| {
+    let grant = look_up(server, Some(&project), &presented(parts))?;
+    Ok((project, grant))
+}
+
+fn unknown_project() -> Refusal {
+    Refusal::new(ErrorCode::ResourceNotFound, "there is no such project")
+}
+
+fn look_up(server: &Server, project: Option<&ProjectId>, key: &PresentedKey) -> Result<Grant, Refusal> {
+    let access = server.metadata.access(project, key).map_err(|error| {
         tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "the look-up of the key failed");
         Refusal::new(ErrorCode::Internal, "the look-up of the key failed; the operator's log says why")
     })?;
     match access {
         Access::UnknownProject => Err(unknown_project()),
         Access::UnknownKey => Err(Refusal::new(ErrorCode::InvalidApiKey, "the key is missing, unknown or revoked")),
-        Access::Known(grant) => Ok((project, grant)),
+        Access::Known(grant) => Ok(grant),
     }
 }

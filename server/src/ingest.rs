@@ -71,7 +71,7 @@ pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Resp
 
     let moment = Moment { now: now(), random };
     let locate = |address| server.callers.places.locate(address);
-    let salt = server.callers.salt(moment.now);
+    let salt = server.metadata.salt(moment.now);
     let caller = Caller { headers: head.headers, address, locate: Some(&locate), salt: salt.as_ref() };
     let decision = asked.decide(&access, &body.bytes, &moment, &caller, &server.config.limits);
     pass.settle(&decision, body.bytes.len());

@@ -1,41 +1,42 @@
-//! Projects and keys, in SQLite.
+//! Projects, keys and settings, in SQLite.
 //!
-//! Of a key nothing is kept but its SHA-256, its kind and its last four characters, so a copy of this file opens
-//! nothing. The file may be changed by the command line while a server runs: the server keeps a copy in memory and
-//! reads it again when SQLite says that another connection wrote (`PRAGMA data_version`).
+//! A key is found by its SHA-256. The key itself is kept only sealed, under a secret that is not in this file (`sealing.rs`),
+//! or not at all when its project has chosen so; a copy of this file opens nothing. The file may be changed by the command
+//! line while a server runs: the server keeps a copy in memory, looks every few milliseconds whether another connection
+//! wrote (`PRAGMA data_version`), and then reads it again.
+
+mod dropped;
+mod publish;
+mod salt;
+mod schema;
+mod stored;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
-use collector::PresentedKey;
-use protocol::access::{Access, Grant, KeyOptions, QueryOptions};
-use protocol::query::Filter;
-use protocol::{Key, KeyKind, KeyRecord, ProjectId, ProjectSettings};
-use rusqlite::{Connection, OptionalExtension, params};
+use collector::{PresentedKey, ScopedKey};
+use protocol::access::{Access, Grant};
+use protocol::{Key, KeyHash, KeyRecord, ProjectId, ProjectSettings};
+use rusqlite::Connection;
+
+use crate::config::KeySettings;
+use crate::scoped;
+use crate::sealing::{Sealing, SealingError};
+pub use publish::Pair;
+pub use stored::{KeyDraft, ListedKey, ListedProject, NewProject, ProjectDraft};
 
 /// Name of the file in the data folder.
 pub const FILE: &str = "metadata.sqlite";
 /// Milliseconds to wait for another process that is writing.
 const BUSY_MS: u64 = 5_000;
-/// Version of the tables, kept in SQLite's `user_version`.
-const SCHEMA_VERSION: i64 = 1;
-const SCHEMA: &str = "
-    CREATE TABLE project (
-        id TEXT PRIMARY KEY,
-        name TEXT NOT NULL,
-        created_at_ms INTEGER NOT NULL
-    ) STRICT;
-    CREATE TABLE key (
-        hash TEXT PRIMARY KEY,
-        project TEXT NOT NULL REFERENCES project (id),
-        name TEXT NOT NULL,
-        last4 TEXT NOT NULL,
-        record TEXT NOT NULL,
-        created_at_ms INTEGER NOT NULL
-    ) STRICT;
-    PRAGMA user_version = 1;
-";
+/// How old the copy in memory may be: a key that another process revokes stops so much later. Between, a look-up costs no
+/// call of the system.
+pub const STALE_MAX: Duration = Duration::from_millis(20);
+/// Opened scoped keys that are remembered; when there are more, all are opened anew.
+const OPENED_MAX: usize = 4_096;
 
 /// Why metadata can't be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -44,10 +45,10 @@ pub enum MetadataError {
     #[error("the metadata can't be read or written")]
     Sqlite(#[from] rusqlite::Error),
     /// A record in the file is not one this program reads.
-    #[error("the metadata holds a key record that can't be read")]
+    #[error("the metadata holds a record that can't be read")]
     Record(#[from] serde_json::Error),
     /// Written by a newer program.
-    #[error("metadata has version {found}, this program reads {SCHEMA_VERSION}")]
+    #[error("metadata has version {found}, this program reads {}", schema::VERSION)]
     Version {
         /// The version in the file.
         found: i64,
@@ -55,32 +56,18 @@ pub enum MetadataError {
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes")]
     Random(#[from] getrandom::Error),
-}
-
-/// A new project and its first keys; the only time they are shown.
-#[derive(Debug)]
-pub struct NewProject {
-    /// The project.
-    pub id: ProjectId,
-    /// Opens everything.
-    pub master: Key,
-    /// Asks.
-    pub read: Key,
-    /// Appends.
-    pub write: Key,
-}
-
-/// A key as a list shows it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ListedKey {
-    /// Hex of the hash, by which it is revoked.
-    pub hash: String,
-    /// Given by its owner.
-    pub name: String,
-    /// Its last four characters.
-    pub last4: String,
-    /// What it may do.
-    pub record: KeyRecord,
+    /// There is no secret to seal with.
+    #[error("keys can't be sealed")]
+    Sealing(#[from] SealingError),
+    /// The secret is not the one that sealed what is there; a key sealed now could not be opened beside the others.
+    #[error(
+        "the sealing secret is not the one of this folder's keys: put the right one back, or give up showing those keys \
+         again with `rivulet key forget-sealed`"
+    )]
+    OtherSecret,
+    /// The project has as many keys as it may.
+    #[error("the project has {} keys, which is the limit", stored::KEYS_MAX)]
+    TooManyKeys,
 }
 
 /// What is looked up for every request.
@@ -88,179 +75,151 @@ pub struct ListedKey {
 struct Snapshot {
     version: i64,
     projects: HashMap<ProjectId, Arc<ProjectSettings>>,
-    keys: HashMap<String, Arc<KeyRecord>>,
+    keys: HashMap<KeyHash, Arc<KeyRecord>>,
+    /// The secrets with which a project's scoped keys may have been made, sealed, by project.
+    scope_secrets: HashMap<ProjectId, Vec<scoped::SealedSecret>>,
+    /// Scoped keys that were opened before.
+    opened: Mutex<HashMap<(ProjectId, KeyHash), Arc<KeyRecord>>>,
 }
 
 /// The metadata of one data folder.
 #[derive(Debug)]
 pub struct Metadata {
+    /// The connection that writes.
     connection: Mutex<Connection>,
-    snapshot: Mutex<Arc<Snapshot>>,
+    /// The connection that looks for changes: those of the other one, too, are another's to it.
+    watch: Mutex<Connection>,
+    snapshot: RwLock<Arc<Snapshot>>,
+    opened_at: Instant,
+    /// When it was last looked for changes, in nanoseconds since [`Metadata::opened_at`].
+    looked_ns: AtomicU64,
+    sealing: Sealing,
+    /// Whether [`Metadata::sealing`] is what the keys in the file are sealed with.
+    fits: bool,
+    salt: Mutex<salt::State>,
 }
 
 impl Metadata {
-    /// Opens or makes the file in `dir`.
+    /// Opens or makes the file in `dir`, with the secret's file beside it.
     ///
     /// # Errors
-    /// When SQLite can't open it or a newer program wrote it.
+    /// As [`Metadata::open_with`].
     pub fn open(dir: &Path) -> Result<Self, MetadataError> {
-        let mut connection = Connection::open(dir.join(FILE))?;
-        connection.busy_timeout(std::time::Duration::from_millis(BUSY_MS))?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "foreign_keys", true)?;
-        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        match transaction.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
-            0 => transaction.execute_batch(SCHEMA)?,
-            SCHEMA_VERSION => {}
-            found => return Err(MetadataError::Version { found }),
+        Self::open_with(dir, &KeySettings::default())
+    }
+
+    /// Opens or makes the file in `dir`; an older one is brought up to date.
+    ///
+    /// # Errors
+    /// When SQLite can't open it, a newer program wrote it, or there is no secret to seal keys with.
+    pub fn open_with(dir: &Path, settings: &KeySettings) -> Result<Self, MetadataError> {
+        let mut connection = connect(dir)?;
+        schema::migrate(&mut connection)?;
+        let sealing = Sealing::open(dir, settings)?;
+        let fits = stored::check_secret(&connection, &sealing)?;
+        if !fits {
+            tracing::warn!("the sealing secret is not the one of this folder's keys: they work, but none can be shown");
         }
-        transaction.commit()?;
-        let metadata = Self { connection: Mutex::new(connection), snapshot: Mutex::default() };
-        metadata.reload()?;
+        let metadata = Self {
+            connection: Mutex::new(connection),
+            watch: Mutex::new(connect(dir)?),
+            snapshot: RwLock::default(),
+            opened_at: Instant::now(),
+            looked_ns: AtomicU64::new(0),
+            sealing,
+            fits,
+            salt: Mutex::default(),
+        };
+        let first = load(&metadata.watching())?;
+        metadata.put(first);
         Ok(metadata)
     }
 
-    /// Makes a project with a master, a read and a write key.
+    /// What `key` may do in `project`, or in its own project when none is named.
     ///
-    /// # Errors
-    /// When SQLite or the source of random bytes fails; nothing is kept then.
-    pub fn create_project(&self, name: &str, now_ms: i64) -> Result<NewProject, MetadataError> {
-        let id = ProjectId::from_random(random()?);
-        let (master, read, write) = (new_key(KeyKind::Master)?, new_key(KeyKind::Read)?, new_key(KeyKind::Write)?);
-        {
-            let mut connection = self.lock();
-            let transaction = connection.transaction()?;
-            transaction.execute("INSERT INTO project VALUES (?1, ?2, ?3)", params![id.as_str(), name, now_ms])?;
-            for key in [&master, &read, &write] {
-                let record = KeyRecord::new(id.clone(), key.kind());
-                insert_key(&transaction, key, &record, "", now_ms)?;
-            }
-            transaction.commit()?;
-        }
-        self.reload()?;
-        Ok(NewProject { id, master, read, write })
-    }
-
-    /// Makes one more key; `filters` are forced into every query it asks.
-    ///
-    /// # Errors
-    /// When SQLite fails, as it does for a project that doesn't exist.
-    pub fn create_key(
-        &self,
-        project: &ProjectId,
-        kind: KeyKind,
-        name: &str,
-        filters: Vec<Filter>,
-        now_ms: i64,
-    ) -> Result<Key, MetadataError> {
-        let key = new_key(kind)?;
-        let queries = (!filters.is_empty()).then_some(QueryOptions { filters });
-        let options = KeyOptions { queries, ..KeyOptions::default() };
-        let record = KeyRecord { options, ..KeyRecord::new(project.clone(), kind) };
-        insert_key(&self.lock(), &key, &record, name, now_ms)?;
-        self.reload()?;
-        Ok(key)
-    }
-
-    /// The keys of a project, oldest first.
-    ///
-    /// # Errors
-    /// When SQLite fails.
-    pub fn keys(&self, project: &ProjectId) -> Result<Vec<ListedKey>, MetadataError> {
-        let connection = self.lock();
-        let mut statement =
-            connection.prepare("SELECT hash, name, last4, record FROM key WHERE project = ?1 ORDER BY rowid")?;
-        let mut rows = statement.query([project.as_str()])?;
-        let mut keys = Vec::new();
-        while let Some(row) = rows.next()? {
-            let record = serde_json::from_str(&row.get::<_, String>(3)?)?;
-            keys.push(ListedKey { hash: row.get(0)?, name: row.get(1)?, last4: row.get(2)?, record });
-        }
-        Ok(keys)
-    }
-
-    /// Revokes the key with this hash; false when the project has none.
-    ///
-    /// # Errors
-    /// When SQLite fails.
-    pub fn revoke(&self, project: &ProjectId, hash: &str) -> Result<bool, MetadataError> {
-        let found = {
-            let mut connection = self.lock();
-            let transaction = connection.transaction()?;
-            let stored: Option<String> = transaction
-                .query_row("SELECT record FROM key WHERE project = ?1 AND hash = ?2", [project.as_str(), hash], |row| {
-                    row.get(0)
-                })
-                .optional()?;
-            if let Some(stored) = &stored {
-                let record = KeyRecord { is_active: false, ..serde_json::from_str(stored)? };
-                let text = serde_json::to_string(&record)?;
-                transaction.execute("UPDATE key SET record = ?1 WHERE hash = ?2", [text.as_str(), hash])?;
-            }
-            transaction.commit()?;
-            stored.is_some()
-        };
-        self.reload()?;
-        Ok(found)
-    }
-
-    /// Projects with their names, oldest first.
-    ///
-    /// # Errors
-    /// When SQLite fails.
-    pub fn projects(&self) -> Result<Vec<(String, String)>, MetadataError> {
-        let connection = self.lock();
-        let mut statement = connection.prepare("SELECT id, name FROM project ORDER BY rowid")?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    /// What `key` may do in `project`, or in its own project when none is named. A key that another process made or
-    /// revoked counts from the next call on.
+    /// A key that this process made or revoked counts at once, one that another process revoked within [`STALE_MAX`].
+    /// Costs well below a microsecond, and a look at the file each [`STALE_MAX`] and for keys that are not known.
     ///
     /// # Errors
     /// When SQLite fails.
     pub fn access(&self, project: Option<&ProjectId>, key: &PresentedKey) -> Result<Access, MetadataError> {
-        let version = self.lock().pragma_query_value(None, "data_version", |row| row.get::<_, i64>(0))?;
-        if self.snapshot().version != version {
-            self.reload()?;
+        let has_looked = self.is_due();
+        if has_looked {
+            self.refresh()?;
         }
-        let snapshot = self.snapshot();
-        if project.is_some_and(|project| !snapshot.projects.contains_key(project)) {
-            return Ok(Access::UnknownProject);
+        let found = self.find(project, key);
+        if has_looked || matches!((&found, key), (Access::Known(_), _) | (Access::UnknownKey, PresentedKey::None)) {
+            return Ok(found);
         }
-        let record = key.hash().and_then(|key| snapshot.keys.get(&key.to_hex()));
-        let record = record.filter(|record| record.is_active && project.is_none_or(|named| *named == record.project));
-        let known = record.and_then(|record| Some((record, snapshot.projects.get(&record.project)?)));
-        Ok(known.map_or(Access::UnknownKey, |(key, settings)| {
-            Access::Known(Grant { key: Arc::clone(key), settings: Arc::clone(settings) })
-        }))
+        // Another process may have made it a moment ago.
+        self.refresh()?;
+        Ok(self.find(project, key))
     }
 
-    /// Reads everything again. `data_version` moves only when another connection wrote, so our own writes call this.
-    fn reload(&self) -> Result<(), MetadataError> {
-        let connection = self.lock();
-        // Before the rows: a write in between is seen as one more change, never missed.
-        let version = connection.pragma_query_value(None, "data_version", |row| row.get(0))?;
-        let mut snapshot = Snapshot { version, ..Snapshot::default() };
-        let mut projects = connection.prepare_cached("SELECT id FROM project")?;
-        for id in projects.query_map([], |row| row.get::<_, String>(0))? {
-            if let Ok(id) = id?.parse() {
-                snapshot.projects.insert(id, Arc::default());
-            }
+    fn find(&self, project: Option<&ProjectId>, key: &PresentedKey) -> Access {
+        let snapshot = self.snapshot();
+        if project.is_some_and(|project| !snapshot.projects.contains_key(project)) {
+            return Access::UnknownProject;
         }
-        let mut keys = connection.prepare_cached("SELECT hash, record FROM key")?;
-        let mut rows = keys.query([])?;
-        while let Some(row) = rows.next()? {
-            snapshot.keys.insert(row.get(0)?, Arc::new(serde_json::from_str(&row.get::<_, String>(1)?)?));
+        let record = match (key, project) {
+            (PresentedKey::Ours(hash), _) => snapshot.keys.get(hash).map(Arc::clone),
+            (PresentedKey::Scoped(key), Some(project)) => self.open_scoped(&snapshot, project, key),
+            _ => None,
+        };
+        let record = record.filter(|record| record.is_active && project.is_none_or(|named| *named == record.project));
+        let known = record.and_then(|key| {
+            let settings = Arc::clone(snapshot.projects.get(&key.project)?);
+            Some(Grant { key, settings })
+        });
+        known.map_or(Access::UnknownKey, Access::Known)
+    }
+
+    /// What a scoped key says it may do, if a secret of its project opens it.
+    fn open_scoped(&self, snapshot: &Snapshot, project: &ProjectId, key: &ScopedKey) -> Option<Arc<KeyRecord>> {
+        let name = (project.clone(), KeyHash::of(key.reveal()));
+        let lock = || snapshot.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(&name) {
+            return Some(Arc::clone(known));
         }
-        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        let mut secrets = snapshot.scope_secrets.get(project)?.iter().filter_map(|sealed| sealed.open(&self.sealing));
+        let record = Arc::new(secrets.find_map(|secret| scoped::record(project, &secret, key.reveal()))?);
+        let mut opened = lock();
+        if opened.len() >= OPENED_MAX {
+            opened.clear();
+        }
+        opened.insert(name, Arc::clone(&record));
+        Some(record)
+    }
+
+    /// Whether it is time to look for changes; true for one caller at a time.
+    fn is_due(&self) -> bool {
+        let now_ns = u64::try_from(self.opened_at.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let looked_ns = self.looked_ns.load(Ordering::Relaxed);
+        let stale_ns = u64::try_from(STALE_MAX.as_nanos()).unwrap_or(u64::MAX);
+        now_ns.saturating_sub(looked_ns) >= stale_ns
+            && self.looked_ns.compare_exchange(looked_ns, now_ns, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Reads everything again if another connection wrote; our own writes call this.
+    fn refresh(&self) -> Result<(), MetadataError> {
+        let watch = self.watching();
+        let version: i64 = watch.prepare_cached(DATA_VERSION)?.query_row([], |row| row.get(0))?;
+        if version != self.snapshot().version {
+            self.put(load(&watch)?);
+        }
         Ok(())
     }
 
+    fn put(&self, snapshot: Snapshot) {
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+    }
+
     fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.snapshot.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn watching(&self) -> MutexGuard<'_, Connection> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -269,28 +228,60 @@ impl Metadata {
     }
 }
 
-fn insert_key(
-    connection: &Connection,
-    key: &Key,
-    record: &KeyRecord,
-    name: &str,
-    now_ms: i64,
-) -> Result<(), MetadataError> {
-    connection.execute(
-        "INSERT INTO key (hash, project, name, last4, record, created_at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        params![
-            key.hash().to_hex(),
-            record.project.as_str(),
-            name,
-            key.last4(),
-            serde_json::to_string(record)?,
-            now_ms
-        ],
-    )?;
-    Ok(())
+const DATA_VERSION: &str = "PRAGMA data_version";
+
+fn connect(dir: &Path) -> Result<Connection, MetadataError> {
+    let connection = Connection::open(dir.join(FILE))?;
+    connection.busy_timeout(Duration::from_millis(BUSY_MS))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // What is deleted is overwritten: salts and sealed keys must be gone.
+    connection.pragma_update(None, "secure_delete", true)?;
+    Ok(connection)
 }
 
-fn new_key(kind: KeyKind) -> Result<Key, MetadataError> {
+/// Reads everything that is looked up. A row that can't be read is passed over and said: one row of a newer program must
+/// not close all projects.
+fn load(connection: &Connection) -> Result<Snapshot, MetadataError> {
+    // Before the rows: a write in between is seen as one more change, never missed.
+    let version = connection.prepare_cached(DATA_VERSION)?.query_row([], |row| row.get(0))?;
+    let mut snapshot = Snapshot { version, ..Snapshot::default() };
+    let mut statement = connection.prepare_cached("SELECT id, settings FROM project")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (id, settings): (String, String) = (row.get(0)?, row.get(1)?);
+        match (id.parse(), serde_json::from_str(&settings)) {
+            (Ok(id), Ok(settings)) => drop(snapshot.projects.insert(id, Arc::new(settings))),
+            // Rather no project than one whose events are treated other than its owner has set.
+            _ => tracing::error!(project = id, "the settings of a project can't be read; it is closed"),
+        }
+    }
+    let mut statement = connection.prepare_cached("SELECT hash, record, sealed FROM key")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (hash, record): (String, String) = (row.get(0)?, row.get(1)?);
+        let (Ok(name), Ok(record)) = (hash.parse::<KeyHash>(), serde_json::from_str::<KeyRecord>(&record)) else {
+            tracing::error!(hash, "the record of a key can't be read; the key opens nothing");
+            continue;
+        };
+        if let Some(secret) = scoped::SealedSecret::of_master(&hash, &record, row.get(2)?) {
+            snapshot.scope_secrets.entry(record.project.clone()).or_default().push(secret);
+        }
+        snapshot.keys.insert(name, Arc::new(record));
+    }
+    let mut statement = connection.prepare_cached("SELECT project, sealed FROM scope_secret")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        if let Ok(project) = row.get::<_, String>(0)?.parse::<ProjectId>() {
+            let secret = scoped::SealedSecret::imported(&project, row.get(1)?);
+            snapshot.scope_secrets.entry(project).or_default().push(secret);
+        }
+    }
+    Ok(snapshot)
+}
+
+fn new_key(kind: protocol::KeyKind) -> Result<Key, MetadataError> {
     Ok(Key::from_random(kind, random()?))
 }
 
@@ -305,79 +296,4 @@ pub fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Folder(std::path::PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let dir = std::env::temp_dir().join(format!("rivulet-metadata-{}-{name}", std::process::id()));
-            std::fs::create_dir_all(&dir).unwrap();
-            Self(dir)
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
-
-    #[test]
-    fn a_project_opens_with_its_own_keys_only() {
-        let folder = Folder::new("own");
-        let metadata = Metadata::open(&folder.0).unwrap();
-        let (a, b) = (metadata.create_project("a", 0).unwrap(), metadata.create_project("b", 0).unwrap());
-        let access =
-            |project: &ProjectId, key: &Key| metadata.access(Some(project), &PresentedKey::Ours(key.hash())).unwrap();
-        assert!(matches!(access(&a.id, &a.write), Access::Known(grant) if grant.key.kind == KeyKind::Write));
-        assert_eq!(access(&a.id, &b.write), Access::UnknownKey);
-        assert_eq!(metadata.access(Some(&a.id), &PresentedKey::None).unwrap(), Access::UnknownKey);
-        assert_eq!(access(&"nowhere".parse().unwrap(), &a.write), Access::UnknownProject);
-    }
-
-    #[test]
-    fn what_another_process_writes_counts_at_once() {
-        let folder = Folder::new("other");
-        let (server, command) = (Metadata::open(&folder.0).unwrap(), Metadata::open(&folder.0).unwrap());
-        let project = command.create_project("a", 0).unwrap();
-        let hash = project.write.hash();
-        let key = PresentedKey::Ours(hash);
-        assert!(matches!(server.access(Some(&project.id), &key).unwrap(), Access::Known(_)));
-        assert!(command.revoke(&project.id, &hash.to_hex()).unwrap());
-        assert_eq!(server.access(Some(&project.id), &key).unwrap(), Access::UnknownKey);
-        assert!(!command.revoke(&project.id, "no such key").unwrap());
-    }
-
-    #[test]
-    fn no_key_stands_in_the_file() {
-        let folder = Folder::new("hidden");
-        let metadata = Metadata::open(&folder.0).unwrap();
-        let project = metadata.create_project("a", 0).unwrap();
-        drop(metadata);
-        let mut bytes = Vec::new();
-        for entry in std::fs::read_dir(&folder.0).unwrap() {
-            bytes.extend(std::fs::read(entry.unwrap().path()).unwrap());
-        }
-        for key in [project.master, project.read, project.write] {
-            let text = key.reveal().as_bytes();
-            assert!(!bytes.windows(text.len()).any(|window| window == text));
-        }
-    }
-
-    #[test]
-    fn a_file_of_a_newer_program_is_refused() {
-        let folder = Folder::new("newer");
-        drop(Metadata::open(&folder.0).unwrap());
-        Connection::open(folder.0.join(FILE)).unwrap().pragma_update(None, "user_version", 2).unwrap();
-        assert!(matches!(Metadata::open(&folder.0), Err(MetadataError::Version { found: 2 })));
-    }
-
-    #[test]
-    fn a_key_needs_a_project_that_exists() {
-        let folder = Folder::new("needs");
-        let metadata = Metadata::open(&folder.0).unwrap();
-        assert!(metadata.create_key(&"nowhere".parse().unwrap(), KeyKind::Read, "", Vec::new(), 0).is_err());
-    }
-}
+pub(crate) mod tests;

@@ -13,7 +13,7 @@ use protocol::Permit;
 
 use crate::body::discard;
 use crate::http::{Server, respond};
-use crate::{append, balance, chart, delete, ingest, inspect, jsonp, kept, query};
+use crate::{append, balance, chart, delete, ingest, inspect, jsonp, kept, keys, projects, query, resolve};
 
 /// What a route needs of its caller. The test of the whole table (`tests/tests/api_matrix.rs`) tries every route with every
 /// kind of key.
@@ -27,6 +27,8 @@ pub enum Needs {
     Master,
     /// A signature of the edge.
     Signature,
+    /// The key of an organization; for a list of projects a master key does too.
+    Organization,
 }
 
 /// Who answers.
@@ -36,6 +38,15 @@ enum To {
     Ready,
     Metrics,
     Append,
+    Resolve,
+    Versions,
+    Resources,
+    Projects,
+    CreateProject,
+    Project,
+    Analyses,
+    Settings,
+    Keys,
     Ingest,
     Collections,
     Collection,
@@ -84,6 +95,23 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/metrics", Needs::Nothing, To::Metrics),
     route("POST", "/3.0/internal/append", Needs::Signature, To::Append),
     route("POST", "/3.0/internal/quarantine", Needs::Signature, To::DeadLetters),
+    route("POST", "/3.0/internal/resolve", Needs::Signature, To::Resolve),
+    // Where no web folder is served.
+    route("GET", "/", Needs::Nothing, To::Versions),
+    route("GET", "/3.0", Needs::Nothing, To::Resources),
+    route("GET", "/3.0/projects", Needs::Master, To::Projects),
+    route("POST", "/3.0/organizations/{organization}/projects", Needs::Organization, To::CreateProject),
+    route("GET", "/3.0/projects/{project}", Needs::Master, To::Project),
+    route("GET", "/3.0/projects/{project}/queries", Needs::Permit(Permit::Queries), To::Analyses),
+    route("GET", "/3.0/projects/{project}/settings", Needs::Master, To::Settings),
+    route("PUT", "/3.0/projects/{project}/settings", Needs::Master, To::Settings),
+    route("GET", "/3.0/projects/{project}/keys", Needs::Master, To::Keys),
+    route("POST", "/3.0/projects/{project}/keys", Needs::Master, To::Keys),
+    route("GET", "/3.0/projects/{project}/keys/{key}", Needs::Master, To::Keys),
+    route("POST", "/3.0/projects/{project}/keys/{key}", Needs::Master, To::Keys),
+    route("DELETE", "/3.0/projects/{project}/keys/{key}", Needs::Master, To::Keys),
+    route("POST", "/3.0/projects/{project}/keys/{key}/revoke", Needs::Master, To::Keys),
+    route("POST", "/3.0/projects/{project}/keys/{key}/unrevoke", Needs::Master, To::Keys),
     route("POST", "/3.0/projects/{project}/events", Needs::Permit(Permit::Writes), To::Ingest),
     route("POST", "/3.0/projects/{project}/events/{collection}", Needs::Permit(Permit::Writes), To::Ingest),
     route("GET", "/3.0/projects/{project}/events/{collection}", Needs::Permit(Permit::Writes), To::Collection)
@@ -136,12 +164,12 @@ pub fn router(server: Arc<Server>) -> Router {
     let mut paths: Vec<&str> = ROUTES.iter().map(|route| route.path).collect();
     paths.sort_unstable();
     paths.dedup();
-    for path in paths {
+    // The folder has a page of its own there.
+    for path in paths.into_iter().filter(|path| *path != "/" || server.config.web.is_none()) {
         router = router.route(path, methods(path));
     }
     // What the collector refuses with Keen's envelope: paths that do not exist.
     router = router
-        .route("/3.0", any(ingest::ingest))
         .route("/3.0/", any(ingest::ingest))
         .route("/3.0/{*rest}", any(ingest::ingest))
         .route("/v1/{*rest}", any(ingest::ingest));
@@ -171,6 +199,15 @@ fn methods(path: &'static str) -> MethodRouter<Arc<Server>> {
             To::Ready => router.on(filter, ready),
             To::Metrics => router.on(filter, metrics),
             To::Append => router.on(filter, append::append),
+            To::Resolve => router.on(filter, resolve::resolve),
+            To::Versions => router.on(filter, projects::versions),
+            To::Resources => router.on(filter, projects::resources),
+            To::Projects => router.on(filter, projects::list),
+            To::CreateProject => router.on(filter, projects::create),
+            To::Project => router.on(filter, projects::one),
+            To::Analyses => router.on(filter, projects::analyses),
+            To::Settings => router.on(filter, projects::settings),
+            To::Keys => router.on(filter, keys::answer),
             To::Ingest => router.on(filter, ingest::ingest),
             To::Collections => router.on(filter, inspect::collections),
             To::Collection => router.on(filter, inspect::collection),

@@ -15,7 +15,7 @@ use crate::body::room_for_bodies;
 use crate::caller::Callers;
 use crate::config::{Config, Role};
 use crate::door::Door;
-use crate::http::Server;
+use crate::http::{Server, now};
 use crate::ledger::{Ledger, Saved};
 use crate::listen::listen;
 use crate::logs::open_log;
@@ -36,6 +36,7 @@ pub struct Running {
     pub scheme: &'static str,
     stopping: Arc<AtomicBool>,
     shutdown: tokio::sync::watch::Sender<bool>,
+    server: Arc<Server>,
     serving: tokio::task::JoinHandle<()>,
     log: Arc<Log>,
     processing: Option<std::thread::JoinHandle<anyhow::Result<()>>>,
@@ -64,7 +65,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let data = config.data.clone();
     std::fs::create_dir_all(&data).with_context(|| format!("can't make the data folder {}", data.display()))?;
     let address = listener.local_addr().context("the listener has no address")?;
-    let metadata = Metadata::open(&data)?;
+    let metadata = Metadata::open_with(&data, &config.keys)?;
     let callers = Callers::open(&config)?;
     let telemetry = Arc::new(Telemetry::default());
     let has = |role: Role| config.roles.contains(&role);
@@ -115,9 +116,9 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         config,
     });
     let settings = server.config.http.clone();
-    let serving = tokio::spawn(listen(listener, tls, router(server), settings, told));
+    let serving = tokio::spawn(listen(listener, tls, router(Arc::clone(&server)), settings, told));
     tracing::info!(%address, scheme, "listening");
-    Ok(Running { scheme, address, stopping, shutdown, serving, log, processing, drain })
+    Ok(Running { scheme, address, stopping, shutdown, server, serving, log, processing, drain })
 }
 
 fn spawn_processing(
@@ -146,8 +147,13 @@ impl Running {
     async fn broken(&self) {
         loop {
             let has_ended = self.processing.as_ref().is_some_and(std::thread::JoinHandle::is_finished);
-            let log = Arc::clone(&self.log);
-            let failure = tokio::task::spawn_blocking(move || log.state().failure).await.ok().flatten();
+            let (log, server) = (Arc::clone(&self.log), Arc::clone(&self.server));
+            let failure = tokio::task::spawn_blocking(move || {
+                // Events or not: the first call of a day destroys the salt of the day before.
+                let _ = server.metadata.salt(now());
+                log.state().failure
+            });
+            let failure = failure.await.ok().flatten();
             if let Some(reason) = &failure {
                 tracing::error!(%reason, "the log has failed");
             }

@@ -4,22 +4,26 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
+use protocol::access::{KeyOptions, QueryOptions};
 use protocol::limits::QueryLimits;
 use protocol::query::Filter;
-use protocol::{KeyKind, ProjectId};
+use protocol::{KeyKind, ProjectId, ProjectSettings};
 
 use super::print;
 use crate::config::Config;
 use crate::http::now;
-use crate::metadata::Metadata;
+use crate::metadata::{KeyDraft, Metadata, ProjectDraft};
 
 /// `rivulet project …`.
 #[derive(Debug, Subcommand)]
 pub enum ProjectCommand {
-    /// Make a project and print its id and keys; the keys are shown this once.
+    /// Make a project and print its id and keys.
     Create {
         /// What it is called.
         name: String,
+        /// Never show its keys again: nothing of them is kept but their hashes and last four characters.
+        #[arg(long)]
+        show_once: bool,
         #[command(flatten)]
         folder: Folder,
     },
@@ -28,12 +32,52 @@ pub enum ProjectCommand {
         #[command(flatten)]
         folder: Folder,
     },
+    /// Print a project's settings, or set them first.
+    Settings {
+        /// The project.
+        #[arg(long)]
+        project: ProjectId,
+        /// The new settings as JSON; what is left out is set to its default.
+        #[arg(long, value_name = "JSON")]
+        set: Option<String>,
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Show the project's keys once from now on, and destroy what is kept of those that exist.
+    ShowOnce {
+        /// The project.
+        #[arg(long)]
+        project: ProjectId,
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Let scoped keys that were made with a master key of Keen's open this project; the key is read from
+    /// RIVULET_KEEN_MASTER_KEY.
+    ImportMasterKey {
+        /// The project.
+        #[arg(long)]
+        project: ProjectId,
+        #[command(flatten)]
+        folder: Folder,
+    },
+}
+
+/// `rivulet organization …`.
+#[derive(Debug, Subcommand)]
+pub enum OrganizationCommand {
+    /// Make an organization and print its key, with which projects can be made over HTTP; it is shown this once.
+    Create {
+        /// What it is called.
+        name: String,
+        #[command(flatten)]
+        folder: Folder,
+    },
 }
 
 /// `rivulet key …`.
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
-    /// Make a key and print it; it is shown this once.
+    /// Make a key and print it.
     Create {
         /// The project it opens.
         #[arg(long)]
@@ -58,7 +102,21 @@ pub enum KeyCommand {
         #[command(flatten)]
         folder: Folder,
     },
-    /// Revoke a key; a running server refuses it from the next request on.
+    /// Print what Workers KV must hold for the edge, for `wrangler kv bulk put`: settings and keys, revoked and deleted ones
+    /// too.
+    Publish {
+        /// Write it to this file and not to the screen.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Give up showing keys again that were sealed with a secret that is lost, so that new ones can be sealed.
+    ForgetSealed {
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Revoke a key; a running server refuses it within moments.
     Revoke {
         /// The beginning of the key's hash as the list shows it, or the key itself.
         key: String,
@@ -76,26 +134,33 @@ pub struct Folder {
     /// The server's data folder [default: data].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// The server's configuration file, for where its folder and its sealing secret are.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// Kinds that can be made; every project has its one master key from the start.
+/// Kinds that can be made. A second master key is for the time while the first is being replaced.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Kind {
     /// Appends events.
     Write,
     /// Asks queries.
     Read,
+    /// Does everything.
+    Master,
 }
 
+/// Where a master key of Keen's is read from: other users of the machine can't see it there.
+const KEEN_MASTER_KEY: &str = "RIVULET_KEEN_MASTER_KEY";
 /// Digits of a hash that lists show and revocations need at least.
 const HASH_DIGITS: usize = 12;
 
 impl Folder {
     fn dir(&self) -> anyhow::Result<PathBuf> {
-        self.data.clone().map_or_else(|| Ok(Config::read(None, std::env::vars())?.data), Ok)
+        self.data.clone().map_or_else(|| Ok(self.config()?.data), Ok)
     }
 
     /// Opens what is there. Only making a project may begin a folder: elsewhere a misspelt one would look empty.
@@ -107,22 +172,31 @@ impl Folder {
             "{} is not a data folder: `rivulet project create` or `serve` makes one",
             data.display()
         );
-        Ok(Metadata::open(&data)?)
+        self.metadata(&data)
     }
 
     fn open_or_make(&self) -> anyhow::Result<Metadata> {
         let data = self.dir()?;
         std::fs::create_dir_all(&data).with_context(|| format!("can't make the data folder {}", data.display()))?;
-        Ok(Metadata::open(&data)?)
+        self.metadata(&data)
+    }
+
+    fn metadata(&self, data: &std::path::Path) -> anyhow::Result<Metadata> {
+        Ok(Metadata::open_with(data, &self.config()?.keys)?)
+    }
+
+    fn config(&self) -> anyhow::Result<Config> {
+        Config::read(self.config.as_deref(), std::env::vars())
     }
 }
 
 /// Does what `command` asks.
 pub(super) fn project(command: &ProjectCommand) -> anyhow::Result<()> {
     match command {
-        ProjectCommand::Create { name, folder } => {
+        ProjectCommand::Create { name, show_once, folder } => {
             anyhow::ensure!(!name.trim().is_empty(), "a project needs a name");
-            let made = folder.open_or_make()?.create_project(name, now().millis())?;
+            let draft = ProjectDraft { name, show_once: *show_once, organization: None };
+            let made = folder.open_or_make()?.make_project(&draft, now().millis())?;
             let fields = [
                 ("project_id", made.id.as_str()),
                 ("master_key", made.master.reveal()),
@@ -135,11 +209,50 @@ pub(super) fn project(command: &ProjectCommand) -> anyhow::Result<()> {
             let projects = folder.open()?.projects()?;
             if folder.json {
                 let list: Vec<_> =
-                    projects.iter().map(|(id, name)| serde_json::json!({ "project_id": id, "name": name })).collect();
+                    projects.iter().map(|one| serde_json::json!({ "project_id": one.id, "name": one.name })).collect();
                 return print(&format!("{}\n", serde_json::Value::from(list)));
             }
-            projects.iter().try_for_each(|(id, name)| print(&format!("{id}  {}\n", name.escape_debug())))
+            projects.iter().try_for_each(|one| print(&format!("{}  {}\n", one.id, one.name.escape_debug())))
         }
+        ProjectCommand::Settings { project, set, folder } => {
+            let metadata = folder.open()?;
+            ensure_project(&metadata, project)?;
+            if let Some(set) = set {
+                let settings = ProjectSettings::parse(set).map_err(|error| anyhow::anyhow!("not settings: {error}"))?;
+                metadata.put_settings(project, &settings)?;
+            }
+            let settings = metadata.settings(project)?.context("the project went away meanwhile")?;
+            print(&format!("{}\n", serde_json::to_string_pretty(&*settings)?))
+        }
+        ProjectCommand::ShowOnce { project, folder } => {
+            let metadata = folder.open()?;
+            ensure_project(&metadata, project)?;
+            Ok(metadata.show_once(project, true)?)
+        }
+        ProjectCommand::ImportMasterKey { project, folder } => {
+            let metadata = folder.open()?;
+            ensure_project(&metadata, project)?;
+            let secret = std::env::var(KEEN_MASTER_KEY).with_context(|| format!("set {KEEN_MASTER_KEY}"))?;
+            let fits = crate::scoped::is_secret(&secret);
+            anyhow::ensure!(fits, "{KEEN_MASTER_KEY} is neither 64 hex digits nor a text of at most 32 characters");
+            Ok(metadata.import_scope_secret(project, &secret)?)
+        }
+    }
+}
+
+/// Does what `command` asks.
+pub(super) fn organization(command: &OrganizationCommand) -> anyhow::Result<()> {
+    let OrganizationCommand::Create { name, folder } = command;
+    anyhow::ensure!(!name.trim().is_empty(), "an organization needs a name");
+    let (id, key) = folder.open_or_make()?.create_organization(name, now().millis())?;
+    print_fields(&[("organization_id", &id), ("key", key.reveal())], folder.json)
+}
+
+fn publish(metadata: &Metadata, out: Option<&std::path::Path>) -> anyhow::Result<()> {
+    let text = format!("{}\n", serde_json::to_string_pretty(&metadata.published()?)?);
+    match out {
+        Some(out) => std::fs::write(out, text).with_context(|| format!("can't write {}", out.display())),
+        None => print(&text),
     }
 }
 
@@ -151,16 +264,22 @@ pub(super) fn key(command: &KeyCommand) -> anyhow::Result<()> {
             // A key whose filters can't be planned would be refused at every query.
             query::check_filters(&filters, &QueryLimits::default())?;
             let kind = match kind {
-                Kind::Write if !filters.is_empty() => {
-                    anyhow::bail!("a write key asks no queries, so it takes no --filter")
+                Kind::Write | Kind::Master if !filters.is_empty() => {
+                    anyhow::bail!(
+                        "a filter holds for read keys only: a write key asks nothing, and a master key sees all"
+                    )
                 }
                 Kind::Write => KeyKind::Write,
                 Kind::Read => KeyKind::Read,
+                Kind::Master => KeyKind::Master,
             };
             let metadata = folder.open()?;
             ensure_project(&metadata, project)?;
-            let made = metadata.create_key(project, kind, name, filters, now().millis())?;
-            print_fields(&[("key", made.reveal()), ("hash", &made.hash().to_hex())], folder.json)
+            let queries = (!filters.is_empty()).then_some(QueryOptions { filters });
+            let draft = KeyDraft::of_kind(kind, name, KeyOptions { queries, ..KeyOptions::default() });
+            let made = metadata.create_key(project, kind, draft, now().millis())?;
+            let key = made.key.as_ref().map_or("", protocol::Key::reveal);
+            print_fields(&[("key", key), ("hash", &made.hash)], folder.json)
         }
         KeyCommand::List { project, folder } => {
             let metadata = folder.open()?;
@@ -183,6 +302,8 @@ pub(super) fn key(command: &KeyCommand) -> anyhow::Result<()> {
             ensure_project(&metadata, project)?;
             revoke(&metadata, project, key, folder.json)
         }
+        KeyCommand::Publish { out, folder } => publish(&folder.open()?, out.as_deref()),
+        KeyCommand::ForgetSealed { folder } => Ok(folder.open()?.forget_sealed()?),
     }
 }
 
@@ -190,9 +311,8 @@ pub(super) fn key(command: &KeyCommand) -> anyhow::Result<()> {
 fn filter(text: &str) -> anyhow::Result<Filter> {
     let needs = "a filter has property_name, operator and property_value, or operator and operands, and nothing else";
     let wrong = || anyhow::anyhow!("not a filter: {text}: {needs}");
-    let filter: Filter = serde_json::from_str(text).map_err(|_| wrong())?;
-    let said: serde_json::Value = serde_json::from_str(text)?;
-    if serde_json::to_value(&filter)? == said { Ok(filter) } else { Err(wrong()) }
+    let said = serde_json::from_str(text).map_err(|_| wrong())?;
+    crate::scoped::filter(said).ok_or_else(wrong)
 }
 
 fn revoke(metadata: &Metadata, project: &ProjectId, key: &str, json: bool) -> anyhow::Result<()> {
@@ -202,12 +322,13 @@ fn revoke(metadata: &Metadata, project: &ProjectId, key: &str, json: bool) -> an
     let [found] = found.as_slice() else {
         anyhow::bail!("{} keys of project {project} have that hash", found.len());
     };
-    anyhow::ensure!(metadata.revoke(project, &found.hash)?, "the key went away meanwhile");
+    let hash = found.hash.parse()?;
+    anyhow::ensure!(metadata.set_active(project, &hash, false)?.is_some(), "the key went away meanwhile");
     print_fields(&[("revoked", &found.hash)], json)
 }
 
 fn ensure_project(metadata: &Metadata, project: &ProjectId) -> anyhow::Result<()> {
-    let known = metadata.projects()?.iter().any(|(id, _)| id == project.as_str());
+    let known = metadata.project(project)?.is_some();
     anyhow::ensure!(known, "there is no project {project} in this folder");
     Ok(())
 }
