@@ -11,6 +11,9 @@
 //!
 //! one record per line
 //! ```
+//!
+//! The edge's other two errands are signed alike, each with words of its own ([`Purpose`]), so that a signature for one
+//! is worth nothing for another.
 
 use std::fmt;
 
@@ -33,10 +36,43 @@ pub const BODY_BYTES_MAX: usize = RECORD_BYTES_MAX;
 /// Characters of a secret at least: 32 hex digits are 128 bits.
 pub const SECRET_CHARS_MIN: usize = 32;
 
-/// What every signature begins to cover, so that it means nothing in another place.
-const PURPOSE: &str = "rivulet-append-v1\n";
+/// The header that says why the records of a [`Purpose::Quarantine`] are there. Not signed: it is for a person.
+pub const REASON_HEADER: &str = "Rivulet-Reason";
+
 /// The version that stands before the digits of a signature.
 const SCHEME: &str = "v1=";
+
+/// What the edge asks of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Put these records into the log.
+    Append,
+    /// Keep these records where a person looks at them: the log will never take them.
+    Quarantine,
+    /// Say what a legacy scoped key is: `{"project":…,"key":…}` in, the record of the key out.
+    Resolve,
+}
+
+impl Purpose {
+    /// The route, below the server's root.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Append => PATH,
+            Self::Quarantine => "/3.0/internal/quarantine",
+            Self::Resolve => "/3.0/internal/resolve",
+        }
+    }
+
+    /// What a signature begins to cover, so that it means nothing in another place.
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Append => "rivulet-append-v1\n",
+            Self::Quarantine => "rivulet-quarantine-v1\n",
+            Self::Resolve => "rivulet-resolve-v1\n",
+        }
+    }
+}
 
 /// A secret that edge and server share. Hidden from `Debug`.
 #[derive(Clone)]
@@ -87,12 +123,18 @@ pub enum VerifyError {
     Mismatch,
 }
 
-/// Signs a body.
+/// Signs a body of records to be appended.
 #[must_use]
 pub fn sign(secret: &Secret, now: Timestamp, body: &[u8]) -> Signed {
+    sign_for(Purpose::Append, secret, now, body)
+}
+
+/// Signs a body for one purpose.
+#[must_use]
+pub fn sign_for(purpose: Purpose, secret: &Secret, now: Timestamp, body: &[u8]) -> Signed {
     let timestamp = now.millis().div_euclid(1_000).to_string();
     let mut signature = SCHEME.to_owned();
-    if let Some(mac) = mac(secret, &timestamp, body) {
+    if let Some(mac) = mac(purpose, secret, &timestamp, body) {
         for byte in mac.finalize().into_bytes() {
             signature.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or('0')));
         }
@@ -120,9 +162,7 @@ pub fn plausible<'a>(
     Ok((timestamp, signature))
 }
 
-/// Verifies a body against each secret: two during a rotation, else one.
-///
-/// Compares in constant time and always tries all secrets.
+/// Verifies a body of records to be appended against each secret: two during a rotation, else one.
 ///
 /// # Errors
 /// Says what is wrong; the caller answers [`refused`].
@@ -133,9 +173,26 @@ pub fn verify(
     body: &[u8],
     now: Timestamp,
 ) -> Result<(), VerifyError> {
+    verify_for(Purpose::Append, secrets, timestamp, signature, body, now)
+}
+
+/// Verifies a body for one purpose.
+///
+/// Compares in constant time and always tries all secrets.
+///
+/// # Errors
+/// Says what is wrong; the caller answers [`refused`].
+pub fn verify_for(
+    purpose: Purpose,
+    secrets: &[Secret],
+    timestamp: Option<&str>,
+    signature: Option<&str>,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<(), VerifyError> {
     let (timestamp, signature) = plausible(timestamp, signature, now)?;
     let is_signed = secrets.iter().fold(false, |found, secret| {
-        let is_this = mac(secret, timestamp, body).is_some_and(|mac| mac.verify_slice(&signature).is_ok());
+        let is_this = mac(purpose, secret, timestamp, body).is_some_and(|mac| mac.verify_slice(&signature).is_ok());
         found | is_this
     });
     if is_signed { Ok(()) } else { Err(VerifyError::Mismatch) }
@@ -167,10 +224,10 @@ pub fn refused() -> Reply {
     Reply::refusal(&Refusal::new(ErrorCode::InvalidApiKey, "the signature is not valid"))
 }
 
-fn mac(secret: &Secret, timestamp: &str, body: &[u8]) -> Option<Hmac<Sha256>> {
+fn mac(purpose: Purpose, secret: &Secret, timestamp: &str, body: &[u8]) -> Option<Hmac<Sha256>> {
     // HMAC takes keys of any length, so this is always some.
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.0.as_bytes()).ok()?;
-    for part in [PURPOSE.as_bytes(), timestamp.as_bytes(), b"\n", body] {
+    for part in [purpose.words().as_bytes(), timestamp.as_bytes(), b"\n", body] {
         mac.update(part);
     }
     Some(mac)
@@ -224,6 +281,18 @@ mod tests {
         ] {
             let found = verify(secrets, timestamp, signature, body.as_bytes(), later_ms);
             assert_eq!(found, expected, "{timestamp} {signature} {body} {later_ms}");
+        }
+    }
+
+    #[test]
+    fn a_signature_for_one_purpose_is_worth_nothing_for_another() {
+        let all = [Purpose::Append, Purpose::Quarantine, Purpose::Resolve];
+        for signed_for in all {
+            let Signed { timestamp, signature } = sign_for(signed_for, &secret("a"), NOW, b"body");
+            for asked in all {
+                let found = verify_for(asked, &[secret("a")], Some(&timestamp), Some(&signature), b"body", NOW);
+                assert_eq!(found.is_ok(), signed_for == asked, "{signed_for:?} as {asked:?}");
+            }
         }
     }
 

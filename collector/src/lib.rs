@@ -46,6 +46,8 @@ mod steps;
 mod pixel;
 mod reply;
 
+mod partial;
+
 pub mod append;
 pub mod split;
 
