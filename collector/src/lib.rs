@@ -49,6 +49,7 @@ mod reply;
 mod partial;
 
 pub mod append;
+pub mod rate;
 pub mod split;
 
 pub use decide::{Caller, Counts, Decision, Moment};
