@@ -78,4 +78,9 @@ export default {
   queue(batch, env, context) {
     return guarded(() => glue.queue(batch, env, context));
   },
+
+  /** A failure here is made good the next minute. */
+  scheduled(event, env, context) {
+    return guarded(() => glue.scheduled(event, env, context));
+  },
 };

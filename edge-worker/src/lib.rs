@@ -7,14 +7,19 @@
 //! Whatever fails here (KV, Queue, server) answers 503 in Keen's envelope: the events stay with the sender, who sends
 //! them again. No fault may end in the runtime's own error page, which a page of another origin could not even read.
 
+mod courier;
 mod forward;
 mod keys;
 mod outgoing;
+mod spill;
 mod web;
 
 use collector::{Caller, Head, Reply, Routed, route};
 use protocol::limits::Limits;
-use worker::{Context, Env, MessageBatch, Request, Response, Result, console_error, event};
+use wasm_bindgen::JsValue;
+use worker::{
+    Context, Env, MessageBatch, Request, Response, Result, ScheduleContext, ScheduledEvent, console_error, event,
+};
 
 /// Seconds after which a sender should try again when something here is out of order.
 const RETRY_AFTER_S: u32 = 5;
@@ -38,9 +43,15 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
 /// # Errors
 /// Never: each message is acknowledged or marked for a retry.
 #[event(queue)]
-async fn queue(batch: MessageBatch<String>, env: Env, _context: Context) -> Result<()> {
+async fn queue(batch: MessageBatch<JsValue>, env: Env, _context: Context) -> Result<()> {
     forward::forward(&batch, &env).await;
     Ok(())
+}
+
+/// Hands over what waits in the bucket, every minute.
+#[event(scheduled)]
+async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) {
+    spill::drain(&env).await;
 }
 
 /// The walk of one request.
@@ -61,8 +72,7 @@ async fn answer(mut request: Request, env: &Env) -> Result<Reply> {
     };
     let caller = Caller { headers: read.headers(), ..Caller::default() };
     let decision = asked.decide(&access, &body, &web::moment()?, &caller, &limits);
-    if let Some(record) = decision.record {
-        outgoing::send(env, record).await?;
-    }
-    Ok(decision.reply)
+    let Some(record) = decision.record else { return Ok(decision.reply) };
+    let lost = outgoing::send(env, record, decision.counts.events_accepted).await;
+    Ok(asked.partly(decision.reply, &lost, RETRY_AFTER_S))
 }

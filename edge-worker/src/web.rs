@@ -124,10 +124,15 @@ pub(crate) fn now() -> Timestamp {
 
 /// Clock and random bytes for one request. The runtime has neither before a request comes.
 pub(crate) fn moment() -> Result<Moment> {
+    Ok(Moment { now: now(), random: random()? })
+}
+
+/// Random bytes.
+pub(crate) fn random() -> Result<[u8; 10]> {
     let mut random = [0; 10];
     let global: web_sys::WorkerGlobalScope = js_sys::global().unchecked_into();
     global.crypto()?.get_random_values_with_u8_array(&mut random)?;
-    Ok(Moment { now: now(), random })
+    Ok(random)
 }
 
 /// Waits for `work`, at most `limit_ms`.
