@@ -6,6 +6,7 @@
  * nothing is lost. It must not know what a request means.
  */
 import * as glue from "edge-worker-glue";
+import { limits, Salt } from "./objects.mjs";
 
 /** Shared with crate `worker`, whose panic hook sets `criticalError`. */
 const state = glue.__worker_init_state();
@@ -63,6 +64,13 @@ function unavailable() {
     },
   });
 }
+
+/** The classes that `wrangler.toml` names. */
+export const Limits = limits((...values) => {
+  renew();
+  return glue.lease(...values);
+});
+export { Salt };
 
 export default {
   async fetch(request, env, context) {

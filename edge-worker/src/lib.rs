@@ -11,11 +11,18 @@ mod courier;
 mod forward;
 mod keys;
 mod outgoing;
+mod place;
+mod rates;
+mod salt;
 mod spill;
 mod web;
 
+pub use rates::lease;
+
 use collector::{Caller, Head, Reply, Routed, route};
+use protocol::access::Access;
 use protocol::limits::Limits;
+use protocol::settings::VisitorPolicy;
 use wasm_bindgen::JsValue;
 use worker::{
     Context, Env, MessageBatch, Request, Response, Result, ScheduleContext, ScheduledEvent, console_error, event,
@@ -29,8 +36,8 @@ const RETRY_AFTER_S: u32 = 5;
 /// # Errors
 /// Only when the runtime can't build a response.
 #[event(fetch)]
-async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
-    let reply = answer(request, &env).await.unwrap_or_else(|error| {
+async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
+    let reply = answer(request, &env, &context).await.unwrap_or_else(|error| {
         console_error!("request failed: {error}");
         Reply::unavailable(RETRY_AFTER_S)
     });
@@ -55,7 +62,7 @@ async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) 
 }
 
 /// The walk of one request.
-async fn answer(mut request: Request, env: &Env) -> Result<Reply> {
+async fn answer(mut request: Request, env: &Env, context: &Context) -> Result<Reply> {
     let limits = Limits::default();
     let read = web::read_head(&request)?;
     let head = Head { method: &read.method, target: &read.target, headers: read.headers() };
@@ -67,11 +74,22 @@ async fn answer(mut request: Request, env: &Env) -> Result<Reply> {
     if let Err(reply) = asked.admit(&access) {
         return web::discard_body(&mut request, reply).await;
     }
+    let Access::Known(grant) = &access else { return Ok(Reply::unavailable(RETRY_AFTER_S)) };
+    let passed = match rates::admit(env, context, grant, &asked.key, &read).await {
+        Ok(passed) => passed,
+        Err(wait_s) => return web::discard_body(&mut request, asked.slow_down(wait_s)).await,
+    };
     let Some(body) = web::read_body(&mut request, &read, asked.body_bytes_max).await? else {
         return Ok(asked.too_large());
     };
-    let caller = Caller { headers: read.headers(), ..Caller::default() };
-    let decision = asked.decide(&access, &body, &web::moment()?, &caller, &limits);
+    let is_visit = grant.settings.privacy.visitor == VisitorPolicy::Daily && read.is_from_page();
+    let salt = if is_visit { salt::today(env).await } else { None };
+    let locate = |_| place::of_caller();
+    let caller =
+        Caller { headers: read.headers(), address: read.address(), locate: Some(&locate), salt: salt.as_ref() };
+    let moment = web::moment()?;
+    let decision = place::with_request(&request, || asked.decide(&access, &body, &moment, &caller, &limits));
+    passed.charge_events(decision.counts.events_accepted);
     let Some(record) = decision.record else { return Ok(decision.reply) };
     let lost = outgoing::send(env, record, decision.counts.events_accepted).await;
     Ok(asked.partly(decision.reply, &lost, RETRY_AFTER_S))

@@ -3,6 +3,7 @@
 //! Apart because each look at a JavaScript object is a crossing that costs, so they are all here, counted and few. It
 //! must not know routes, keys or events.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use collector::{Headers, Moment, Reply};
@@ -28,6 +29,7 @@ pub(crate) struct ReadHead {
     referer: Option<String>,
     user_agent: Option<String>,
     gpc: Option<String>,
+    connecting: Option<String>,
 }
 
 impl ReadHead {
@@ -46,6 +48,23 @@ impl ReadHead {
     }
 }
 
+impl ReadHead {
+    /// The caller's address, which Cloudflare puts there and a caller can't.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.connecting.as_deref().and_then(|text| text.trim().parse().ok())
+    }
+
+    /// Bytes of the body, as far as they are declared.
+    pub(crate) fn declared_bytes(&self) -> u64 {
+        self.content_length.as_deref().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+    }
+
+    /// Whether a page sends it that may be told apart from others of the same day.
+    pub(crate) fn is_from_page(&self) -> bool {
+        self.gpc.as_deref().is_none_or(|gpc| gpc.trim() != "1") && (self.origin.is_some() || self.referer.is_some())
+    }
+}
+
 /// Reads method, address and the few headers.
 pub(crate) fn read_head(request: &Request) -> Result<ReadHead> {
     let raw = request.inner();
@@ -60,6 +79,7 @@ pub(crate) fn read_head(request: &Request) -> Result<ReadHead> {
         referer: get("referer")?,
         user_agent: get("user-agent")?,
         gpc: get("sec-gpc")?,
+        connecting: get("cf-connecting-ip")?,
         method,
         target,
         requested,

@@ -7,7 +7,7 @@
  * did it), `half` (the second call of a request is rejected). `later`: milliseconds that the clock is ahead. `panic`: the
  * Rust code ends. `limits` and `salt`: `reject` or `hang`. Separate from run.mjs because it runs inside workerd.
  *
- * What tests look at and push: `GET /faults/bucket` lists the spilled objects, `POST /faults/drain` is the cron trigger,
+ * What tests look at and push: `GET /faults/bucket` lists the spilled objects, `GET /faults/salt` asks for the day's salt, `POST /faults/drain` is the cron trigger,
  * `PUT /faults/kv/NAME` writes to KV, `POST /faults/queue/NAME` hands the body's list to the worker as messages of the queue
  * NAME and answers what became of each.
  */
@@ -89,6 +89,11 @@ async function control(request, env, context) {
     await worker.scheduled({ cron: "* * * * *", scheduledTime: RealDate.now() }, env, context);
     return Response.json({});
   }
+  if (what === "salt") {
+    const answer = await env.SALT.getByName("salt").fetch("https://salt.invalid/");
+    const { keys } = await env.KEYS.list({ prefix: "salt:" });
+    return Response.json({ ...(await answer.json()), keys });
+  }
   if (what === "kv") {
     await env.KEYS.put(name, await request.text());
     return Response.json({});
@@ -117,9 +122,9 @@ export default {
 
   async fetch(request, env, context) {
     const path = new URL(request.url).pathname;
-    if (path.startsWith("/faults/")) return control(request, env, context);
     const faults = read(request);
     ahead_ms = Number(faults.later ?? 0);
+    if (path.startsWith("/faults/")) return control(request, env, context);
     if (faults.panic) {
       // A timer that can't be set is what the crate `worker` unwraps.
       globalThis.setTimeout = () => {

@@ -47,6 +47,10 @@ const miniflare = new Miniflare({
   bindings: { RIVULET_SERVER: server, RIVULET_APPEND_SECRET: secret, ...(rates && { RIVULET_RATES: JSON.stringify(rates) }) },
   kvNamespaces: ["KEYS"],
   r2Buckets: ["SPILL"],
+  durableObjects: {
+    LIMITS: { className: "Limits", useSQLite: true },
+    SALT: { className: "Salt", useSQLite: true },
+  },
   queueProducers: { EVENTS: "events" },
   // The shortest waits the simulator allows.
   queueConsumers: {

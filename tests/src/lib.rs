@@ -5,3 +5,4 @@
 pub mod edge;
 pub mod scenario;
 pub mod server;
+pub mod standin;
