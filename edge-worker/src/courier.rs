@@ -4,8 +4,9 @@
 //! what records hold, nor where they wait meanwhile.
 
 use collector::append::{Purpose, REASON_HEADER, SIGNATURE_HEADER, Secret, TIMESTAMP_HEADER, sign_for};
-use js_sys::Uint8Array;
-use worker::{Env, Error, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response, Result};
+use js_sys::{Object, Reflect, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
+use worker::{Env, Error, Result};
 
 use crate::web;
 
@@ -21,13 +22,15 @@ const SERVER_NOW_MS_MAX: u64 = 5_000;
 /// What the server answered.
 pub(crate) struct Answered {
     pub(crate) status: u16,
-    response: Response,
+    response: JsValue,
 }
 
 impl Answered {
     /// The body as text.
-    pub(crate) async fn text(mut self) -> Result<String> {
-        web::within(SERVER_NOW_MS_MAX, "the server's answer", self.response.text()).await
+    pub(crate) async fn text(self) -> Result<String> {
+        let text =
+            web::within(SERVER_NOW_MS_MAX, "the server's answer", web::call(&self.response, "text", &[])).await?;
+        Ok(text.as_string().unwrap_or_default())
     }
 }
 
@@ -115,12 +118,11 @@ pub(crate) async fn post(
 ) -> Result<Answered> {
     let mut answered = None;
     for name in SECRETS {
-        let Ok(secret) = env.secret(name) else { continue };
-        let secret: Secret =
-            secret.to_string().parse().map_err(|error| Error::RustError(format!("{name}: {error}")))?;
+        let Some(secret) = web::member(env, name).as_string() else { continue };
+        let secret: Secret = secret.parse().map_err(|error| Error::RustError(format!("{name}: {error}")))?;
         let asking = request(env, purpose, body, reason, &secret);
         let response = web::within(ms_max, "the server", asking).await?;
-        let status = response.status_code();
+        let status = response.unchecked_ref::<web_sys::Response>().status();
         answered = Some(Answered { status, response });
         if status != 401 {
             break;
@@ -137,20 +139,22 @@ pub(crate) async fn ask_now(env: &Env, purpose: Purpose, body: &[u8]) -> Result<
     post(env, purpose, body, None, SERVER_NOW_MS_MAX).await
 }
 
-async fn request(env: &Env, purpose: Purpose, body: &[u8], reason: Option<&str>, secret: &Secret) -> Result<Response> {
-    let server = env.var(SERVER)?.to_string();
+async fn request(env: &Env, purpose: Purpose, body: &[u8], reason: Option<&str>, secret: &Secret) -> Result<JsValue> {
+    let server =
+        web::member(env, SERVER).as_string().ok_or_else(|| Error::RustError(format!("there is no {SERVER}")))?;
     let signed = sign_for(purpose, secret, web::now(), body);
-    let headers = Headers::new();
-    headers.set(TIMESTAMP_HEADER, &signed.timestamp)?;
-    headers.set(SIGNATURE_HEADER, &signed.signature)?;
-    if let Some(reason) = reason {
-        headers.set(REASON_HEADER, reason)?;
+    let headers = Object::new();
+    let reason = reason.map(|reason| (REASON_HEADER, reason));
+    let signed = [(TIMESTAMP_HEADER, &*signed.timestamp), (SIGNATURE_HEADER, &*signed.signature)];
+    for (name, value) in signed.into_iter().chain(reason) {
+        Reflect::set(&headers, &name.into(), &value.into())?;
     }
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post)
-        .with_headers(headers)
-        .with_redirect(RequestRedirect::Manual)
-        .with_body(Some(Uint8Array::from(body).into()));
+    let init = web::object([
+        ("method", "POST".into()),
+        ("headers", headers.into()),
+        ("redirect", "manual".into()),
+        ("body", Uint8Array::from(body).into()),
+    ]);
     let address = format!("{}{}", server.trim_end_matches('/'), purpose.path());
-    Fetch::Request(Request::new_with_init(&address, &init)?).send().await
+    web::call(&js_sys::global(), "fetch", &[address.into(), init]).await
 }

@@ -15,10 +15,13 @@ use std::sync::Arc;
 use collector::append::Purpose;
 use collector::{PresentedKey, ScopedKey};
 use futures_util::future::try_join;
-use protocol::access::{Access, Grant};
+use protocol::access::{Access, Grant, KeyOptions, Permit, WriteOptions};
 use protocol::settings::ProjectSettings;
-use protocol::{KeyRecord, ProjectId};
+use protocol::{KeyKind, KeyRecord, ProjectId};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
+use wasm_bindgen::JsValue;
 use worker::{Env, Error, Result};
 
 use crate::{courier, web};
@@ -26,7 +29,7 @@ use crate::{courier, web};
 /// The KV binding.
 const KEYS: &str = "KEYS";
 /// Seconds for which Cloudflare may answer from a cache near the caller; 30 is the least it takes.
-const KV_CACHE_S: u64 = 30;
+const KV_CACHE_S: u32 = 30;
 /// Milliseconds for which a found entry is believed.
 const FOUND_MS: i64 = 20_000;
 /// Milliseconds for which a name is believed to be absent; short, so that nothing of ours delays a new key.
@@ -75,9 +78,7 @@ pub(crate) async fn look_up(env: &Env, project: Option<&ProjectId>, key: &Presen
 
 async fn find_key(env: &Env, project: Option<&ProjectId>, key: &PresentedKey) -> Result<Option<Arc<KeyRecord>>> {
     let found = match (key, project) {
-        (PresentedKey::Ours(hash), _) => {
-            get(env, format!("key:{}", hash.to_hex()), |text| parse(text).map(Found::Key)).await?
-        }
+        (PresentedKey::Ours(hash), _) => get(env, format!("key:{}", hash.to_hex()), read_key).await?,
         (PresentedKey::Scoped(scoped), Some(project)) => resolve(env, project, scoped).await?,
         _ => Found::Nothing,
     };
@@ -85,20 +86,54 @@ async fn find_key(env: &Env, project: Option<&ProjectId>, key: &PresentedKey) ->
 }
 
 async fn find_project(env: &Env, project: &ProjectId) -> Result<Option<Arc<ProjectSettings>>> {
-    let found = get(env, format!("project:{project}"), |text| parse(text).map(Found::Project)).await?;
+    let found = get(env, format!("project:{project}"), |text| Ok(Found::Project(Arc::new(parse(text)?)))).await?;
     Ok(if let Found::Project(settings) = found { Some(settings) } else { None })
 }
 
-fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<Arc<T>> {
-    serde_json::from_str(text).map(Arc::new).map_err(|error| Error::RustError(format!("what KV holds: {error}")))
+fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| Error::RustError(format!("what KV holds: {error}")))
+}
+
+/// A [`KeyRecord`] as far as writing goes: what narrows a key's questions is not read here, which saves a tenth of the
+/// module.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WriterRecord {
+    project: ProjectId,
+    kind: KeyKind,
+    is_active: bool,
+    permitted: Vec<Permit>,
+    #[serde(default)]
+    options: WriterOptions,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WriterOptions {
+    writes: Option<WriteOptions>,
+    #[serde(rename = "queries")]
+    _queries: IgnoredAny,
+    #[serde(rename = "saved_queries")]
+    _saved_queries: IgnoredAny,
+    #[serde(rename = "cached_queries")]
+    _cached_queries: IgnoredAny,
+    #[serde(rename = "datasets")]
+    _datasets: IgnoredAny,
+}
+
+fn read_key(text: &str) -> Result<Found> {
+    let WriterRecord { project, kind, is_active, permitted, options } = parse(text)?;
+    let options = KeyOptions { writes: options.writes, ..KeyOptions::default() };
+    Ok(Found::Key(Arc::new(KeyRecord { project, kind, is_active, permitted, options })))
 }
 
 async fn get(env: &Env, name: String, read: impl FnOnce(&str) -> Result<Found>) -> Result<Found> {
     if let Some(found) = remembered(&name) {
         return Ok(found);
     }
-    let reading = async { env.kv(KEYS)?.get(&name).cache_ttl(KV_CACHE_S).text().await.map_err(Error::from) };
-    let text = web::within(KV_MS_MAX, "reading KV", reading).await?;
+    let (keys, options) = (web::member(env, KEYS), web::object([("cacheTtl", KV_CACHE_S.into())]));
+    let asked = [JsValue::from_str(&name), options];
+    let text = web::within(KV_MS_MAX, "reading KV", web::call(&keys, "get", &asked)).await?.as_string();
     let found = text.as_deref().map_or(Ok(Found::Nothing), read)?;
     remember(name, found.clone());
     Ok(found)
@@ -126,7 +161,7 @@ async fn ask(env: &Env, project: &ProjectId, scoped: &ScopedKey) -> Result<Found
     let question = json!({ "project": project, "key": scoped.reveal() }).to_string();
     let answered = courier::ask_now(env, Purpose::Resolve, question.as_bytes()).await?;
     match answered.status {
-        200 => parse(&answered.text().await?).map(Found::Key),
+        200 => read_key(&answered.text().await?),
         404 => Ok(Found::Nothing),
         status => Err(Error::RustError(format!("the server answered {status} about a scoped key"))),
     }
@@ -151,4 +186,31 @@ fn remember(name: String, found: Found) {
         }
         entries.insert(name, (until_ms, found));
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::access::QueryOptions;
+
+    #[test]
+    fn a_record_says_the_same_of_writing_as_the_server_reads_it() {
+        let mut record = KeyRecord::new("p".parse().unwrap(), KeyKind::Access);
+        record.permitted = vec![Permit::Writes, Permit::Queries];
+        record.options.writes =
+            Some(WriteOptions { collections: Some(vec!["c".to_owned()]), ..WriteOptions::default() });
+        let Found::Key(read) = read_key(&serde_json::to_string(&record).unwrap()).unwrap() else { panic!("no key") };
+        assert_eq!(*read, record);
+
+        record.options.queries = Some(QueryOptions::default());
+        let Found::Key(read) = read_key(&serde_json::to_string(&record).unwrap()).unwrap() else { panic!("no key") };
+        assert_eq!((read.options.writes.clone(), read.options.queries.clone()), (record.options.writes, None));
+
+        // A restriction of writing that nobody reads would be none.
+        for unknown in [r#"{"writes":{"hours":[9]}}"#, r#"{"deletes":{}}"#] {
+            let text =
+                format!(r#"{{"project":"p","kind":"access","is_active":true,"permitted":[],"options":{unknown}}}"#);
+            assert!(read_key(&text).is_err(), "{text}");
+        }
+    }
 }

@@ -7,11 +7,10 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use collector::split::{Part, split};
+use js_sys::Array;
 use protocol::limits::EDGE_MESSAGE_BYTES_MAX;
 use wasm_bindgen::JsValue;
-use worker::{
-    BatchMessageBuilder, Env, Error, Queue, QueueContentType, RawMessageBuilder, Result, SendMessage, console_error,
-};
+use worker::{Env, Error, Result, console_error};
 
 use crate::{courier, spill, web};
 
@@ -82,19 +81,20 @@ async fn enqueue(env: &Env, parts: &[Part]) -> Result<()> {
 }
 
 async fn deliver(env: &Env, parts: &[Part]) -> Result<()> {
-    let queue: Queue = env.queue(EVENTS)?;
-    let mut messages = parts.iter().map(message).collect::<Result<Vec<_>>>()?;
-    match (messages.pop(), messages.is_empty()) {
-        (Some(only), true) => queue.send_raw(only).await,
-        (Some(last), false) => {
-            messages.push(last);
-            queue.send_raw_batch(BatchMessageBuilder::new().messages(messages).build()).await
+    let queue = web::member(env, EVENTS);
+    let kind = || ("contentType", JsValue::from_str("text"));
+    let texts = parts.iter().map(text).collect::<Result<Vec<_>>>()?;
+    match <[JsValue; 1]>::try_from(texts) {
+        Ok([only]) => web::call(&queue, "send", &[only, web::object([kind()])]).await?,
+        Err(texts) => {
+            let messages: Array = texts.into_iter().map(|body| web::object([("body", body), kind()])).collect();
+            web::call(&queue, "sendBatch", &[messages.into()]).await?
         }
-        (None, _) => Ok(()),
-    }
+    };
+    Ok(())
 }
 
-fn message(part: &Part) -> Result<SendMessage<JsValue>> {
+fn text(part: &Part) -> Result<JsValue> {
     let text = std::str::from_utf8(&part.record).map_err(|error| Error::RustError(error.to_string()))?;
-    Ok(RawMessageBuilder::new(JsValue::from_str(text)).build_with_content_type(QueueContentType::Text))
+    Ok(JsValue::from_str(text))
 }

@@ -5,10 +5,12 @@
 
 use std::cell::RefCell;
 
-use js_sys::{Array, Function, Object, Reflect};
+use js_sys::{Array, Function, Reflect};
 use protocol::record::Location;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::Request;
+
+use crate::web::{member, object};
 
 thread_local! {
     /// The `cf` object of the request that is being decided on; a decision is never interrupted.
@@ -17,7 +19,7 @@ thread_local! {
 
 /// Does `work`, within which [`of_caller`] speaks of this request.
 pub(crate) fn with_request<T>(request: &Request, work: impl FnOnce() -> T) -> T {
-    CF.set(read(request.inner(), "cf"));
+    CF.set(member(request.inner(), "cf"));
     let done = work();
     CF.set(JsValue::UNDEFINED);
     done
@@ -26,12 +28,8 @@ pub(crate) fn with_request<T>(request: &Request, work: impl FnOnce() -> T) -> T 
 /// The place of the caller of this request.
 pub(crate) fn of_caller() -> Option<Location> {
     CF.with_borrow(
-        |cf| if cf.is_object() { Some(place(|name| read(cf, name).as_string(), country_name)) } else { None },
+        |cf| if cf.is_object() { Some(place(|name| member(cf, name).as_string(), country_name)) } else { None },
     )
-}
-
-fn read(object: &JsValue, name: &str) -> JsValue {
-    Reflect::get(object, &JsValue::from_str(name)).unwrap_or(JsValue::UNDEFINED)
 }
 
 fn place(get: impl Fn(&str) -> Option<String>, country_name: impl Fn(&str) -> Option<String>) -> Location {
@@ -64,11 +62,10 @@ fn continent_name(code: &str) -> Option<&'static str> {
 
 /// The English name, which the runtime knows.
 fn country_name(code: &str) -> Option<String> {
-    let names: Function = read(&read(&js_sys::global(), "Intl"), "DisplayNames").dyn_into().ok()?;
-    let options = Object::new();
-    Reflect::set(&options, &"type".into(), &"region".into()).ok()?;
+    let names: Function = member(&member(&js_sys::global(), "Intl"), "DisplayNames").dyn_into().ok()?;
+    let options = object([("type", "region".into())]);
     let names = Reflect::construct(&names, &Array::of2(&"en".into(), &options)).ok()?;
-    let of: Function = read(&names, "of").dyn_into().ok()?;
+    let of: Function = member(&names, "of").dyn_into().ok()?;
     of.call1(&names, &code.into()).ok()?.as_string().filter(|name| name != code)
 }
 

@@ -19,7 +19,7 @@ use protocol::access::Grant;
 use protocol::settings::ProjectRates;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::wasm_bindgen;
-use worker::{Context, Env, Error, Method, Request, RequestInit, Result, console_error};
+use worker::{Context, Env, Error, Result, console_error};
 
 use crate::web::{self, ReadHead};
 
@@ -272,11 +272,7 @@ async fn ask(env: &Env, project: &ProjectId, subject: &str, rates: [PerSecond; 2
 
 async fn ask_object(env: &Env, project: &ProjectId, question: &Question) -> Result<Lent> {
     let text = serde_json::to_string(question).map_err(|error| Error::RustError(error.to_string()))?;
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_body(Some(text.into()));
-    let request = Request::new_with_init("https://limits.invalid/", &init)?;
-    let object = env.durable_object(LIMITS)?.get_by_name(&project.to_string())?;
-    let answer = object.fetch_with_request(request).await?.text().await?;
+    let answer = web::ask_object(env, LIMITS, &project.to_string(), &text).await?;
     serde_json::from_str(&answer).map_err(|error| Error::RustError(format!("the object of limits: {error}")))
 }
 

@@ -59,8 +59,7 @@ pub(crate) async fn today(env: &Env) -> Option<[u8; 32]> {
 }
 
 async fn ask(env: &Env) -> Result<(i64, [u8; 32])> {
-    let object = env.durable_object(SALT)?.get_by_name(NAME)?;
-    let text = object.fetch_with_str("https://salt.invalid/").await?.text().await?;
+    let text = web::ask_object(env, SALT, NAME, "").await?;
     parse(&text).ok_or_else(|| Error::RustError("the object of the salt answered something else".to_owned()))
 }
 

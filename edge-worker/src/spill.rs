@@ -3,7 +3,9 @@
 //! Apart because it is the only other durable place the edge has, used by requests and by the Queue's consumer. A record
 //! in it may have reached the server even so; the server counts events once. It must not know what records hold.
 
-use worker::{Bucket, Env, Error, Object, Result, console_error, console_log};
+use js_sys::{Array, Uint8Array};
+use wasm_bindgen::JsValue;
+use worker::{Env, Error, Result, console_error, console_log};
 
 use crate::{courier, web};
 
@@ -21,12 +23,16 @@ const DRAIN_OBJECTS_MAX: u32 = 500;
 /// # Errors
 /// When the bucket does not say in time that it has them, or there is none.
 pub(crate) async fn put(env: &Env, records: &[&[u8]]) -> Result<()> {
-    let bucket = env.bucket(SPILL)?;
     let mut name = format!("{PREFIX}{:013}-", web::now().millis());
     name.extend(web::random()?.iter().map(|byte| format!("{byte:02x}")));
-    let writing = async { bucket.put(name, records.join(&b'\n')).execute().await };
-    web::within(BUCKET_MS_MAX, "the bucket", writing).await?;
+    let text = Uint8Array::from(&*records.join(&b'\n'));
+    bucket(env, "put", &[name.into(), text.into()]).await?;
     Ok(())
+}
+
+/// Calls a method of the bucket.
+async fn bucket(env: &Env, method: &str, values: &[JsValue]) -> Result<JsValue> {
+    web::within(BUCKET_MS_MAX, "the bucket", web::call(&web::member(env, SPILL), method, values)).await
 }
 
 /// Hands over what lies in the bucket, oldest first, until it is empty or the server does not take more. An object goes
@@ -40,33 +46,32 @@ pub(crate) async fn drain(env: &Env) {
 }
 
 async fn hand_over_all(env: &Env) -> Result<u32> {
-    let Ok(bucket) = env.bucket(SPILL) else { return Ok(0) };
-    let listing = async { bucket.list().prefix(PREFIX).limit(DRAIN_OBJECTS_MAX).execute().await };
-    let listed = web::within(BUCKET_MS_MAX, "the bucket", listing).await?;
+    let wanted = web::object([("prefix", PREFIX.into()), ("limit", DRAIN_OBJECTS_MAX.into())]);
+    let listed = bucket(env, "list", &[wanted]).await?;
+    let objects: Array = web::member(&listed, "objects").into();
     let mut done = 0;
-    for object in listed.objects() {
-        hand_over(env, &bucket, &object).await?;
+    for object in objects.iter() {
+        let Some(name) = web::member(&object, "key").as_string() else { continue };
+        hand_over(env, &name).await?;
         done += 1;
     }
     Ok(done)
 }
 
-async fn hand_over(env: &Env, bucket: &Bucket, object: &Object) -> Result<()> {
-    let name = object.key();
-    let reading = async {
-        let found = bucket.get(&name).execute().await?;
-        match found.as_ref().and_then(Object::body) {
-            Some(body) => body.text().await.map(Some),
-            // Another drain was faster.
-            None => Ok(None),
-        }
-    };
-    let Some(text) = web::within(BUCKET_MS_MAX, "the bucket", reading).await? else { return Ok(()) };
+async fn hand_over(env: &Env, name: &str) -> Result<()> {
+    let object = bucket(env, "get", &[name.into()]).await?;
+    if object.is_null() {
+        // Another drain was faster.
+        return Ok(());
+    }
+    let reading = web::call(&object, "text", &[]);
+    let text = web::within(BUCKET_MS_MAX, "the bucket", reading).await?.as_string().unwrap_or_default();
     let records: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
     if !records.is_empty() {
         for result in courier::hand_over(env, &records).await {
             result.map_err(|error| Error::RustError(format!("{name}: {error}")))?;
         }
     }
-    web::within(BUCKET_MS_MAX, "the bucket", bucket.delete(name)).await
+    bucket(env, "delete", &[name.into()]).await?;
+    Ok(())
 }

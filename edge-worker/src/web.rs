@@ -9,9 +9,11 @@ use std::time::Duration;
 use collector::{Headers, Moment, Reply};
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
+use js_sys::futures::JsFuture;
+use js_sys::{Array, Function, Object, Promise, Reflect};
 use protocol::Timestamp;
-use wasm_bindgen::JsCast;
-use worker::{Date, Delay, Error, Request, Response, ResponseBuilder, Result};
+use wasm_bindgen::{JsCast, JsValue};
+use worker::{Date, Delay, Env, Error, Request, Response, ResponseBuilder, Result};
 
 /// Bytes of a refused body that are taken off the connection. A sender of more may find it closed before it has read
 /// the reply.
@@ -153,6 +155,43 @@ pub(crate) fn random() -> Result<[u8; 10]> {
     let global: web_sys::WorkerGlobalScope = js_sys::global().unchecked_into();
     global.crypto()?.get_random_values_with_u8_array(&mut random)?;
     Ok(random)
+}
+
+/// Calls a method of a binding and waits for what it promises.
+///
+/// All bindings are called through this: the types of crate `worker` for them would make the module a fifth larger, and
+/// each brings crossings of its own.
+pub(crate) async fn call(object: &JsValue, method: &str, values: &[JsValue]) -> Result<JsValue> {
+    let function: Function = member(object, method)
+        .dyn_into()
+        .map_err(|_| Error::RustError(format!("the binding has no method {method}: is it in wrangler.toml?")))?;
+    let promised = Reflect::apply(&function, object, &values.iter().collect::<Array>())?;
+    Ok(JsFuture::from(Promise::resolve(&promised)).await?)
+}
+
+/// A member of an object; undefined where there is none.
+pub(crate) fn member(object: &JsValue, name: &str) -> JsValue {
+    Reflect::get(object, &JsValue::from_str(name)).unwrap_or(JsValue::UNDEFINED)
+}
+
+/// An object with these members.
+pub(crate) fn object<const N: usize>(members: [(&str, JsValue); N]) -> JsValue {
+    let object = Object::new();
+    for (name, value) in members {
+        // A plain object takes every member.
+        let _ = Reflect::set(&object, &JsValue::from_str(name), &value);
+    }
+    object.into()
+}
+
+/// Asks a Durable Object, by its binding and its name, and gives what it answers.
+pub(crate) async fn ask_object(env: &Env, binding: &str, name: &str, question: &str) -> Result<String> {
+    let namespace = member(env, binding);
+    let stub = call(&namespace, "getByName", &[name.into()]).await?;
+    let init = object([("method", "POST".into()), ("body", question.into())]);
+    let answer = call(&stub, "fetch", &["https://object.invalid/".into(), init]).await?;
+    let text = call(&answer, "text", &[]).await?;
+    text.as_string().ok_or_else(|| Error::RustError(format!("the object of {binding} answered nothing")))
 }
 
 /// Waits for `work`, at most `limit_ms`.
