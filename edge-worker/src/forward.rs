@@ -4,8 +4,8 @@
 //! it is durable somewhere else. It must not know what the records hold.
 
 use collector::append::BODY_BYTES_MAX;
-use js_sys::JSON;
-use wasm_bindgen::JsValue;
+use js_sys::{ArrayBuffer, JSON, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
 use worker::{Env, Error, MessageBatch, MessageExt, RawMessage, Result, console_error};
 
 use crate::{courier, spill};
@@ -21,7 +21,7 @@ pub(crate) async fn forward(batch: &MessageBatch<JsValue>, env: &Env) {
     let mut held: Vec<(RawMessage, String)> = Vec::new();
     let mut held_bytes = 0_usize;
     for message in batch.raw_iter() {
-        let Some(record) = message.body().as_string() else {
+        let Some(record) = text(&message.body()) else {
             settle(&message, foreign(env, &message).await);
             continue;
         };
@@ -34,6 +34,14 @@ pub(crate) async fn forward(batch: &MessageBatch<JsValue>, env: &Env) {
     }
     if !held.is_empty() {
         hand_over(env, held, is_last).await;
+    }
+}
+
+/// The record in a message. The Queue gives back the bytes of [`crate::outgoing`] as an `ArrayBuffer`.
+fn text(body: &JsValue) -> Option<String> {
+    match body.dyn_ref::<ArrayBuffer>() {
+        Some(bytes) => String::from_utf8(Uint8Array::new(bytes).to_vec()).ok(),
+        None => body.as_string(),
     }
 }
 
@@ -60,7 +68,7 @@ async fn hand_over(env: &Env, held: Vec<(RawMessage, String)>, is_last: bool) {
 /// Hands over a message that no collector made, as JSON, for a person to look at.
 async fn foreign(env: &Env, message: &RawMessage) -> Result<()> {
     let text = JSON::stringify(&message.body()).map_err(Error::from)?;
-    courier::quarantine(env, &String::from(text), "the message is not text").await
+    courier::quarantine(env, &String::from(text), "the message is no record").await
 }
 
 fn settle(message: &RawMessage, handed: Result<()>) {

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use collector::split::{Part, split};
-use js_sys::Array;
+use js_sys::{Array, Uint8Array};
 use protocol::limits::EDGE_MESSAGE_BYTES_MAX;
 use wasm_bindgen::JsValue;
 use worker::{Env, Error, Result, console_error};
@@ -80,21 +80,16 @@ async fn enqueue(env: &Env, parts: &[Part]) -> Result<()> {
     sent
 }
 
+/// Bytes and not text: the runtime would make a JavaScript string of it and bytes of that again.
 async fn deliver(env: &Env, parts: &[Part]) -> Result<()> {
     let queue = web::member(env, EVENTS);
-    let kind = || ("contentType", JsValue::from_str("text"));
-    let texts = parts.iter().map(text).collect::<Result<Vec<_>>>()?;
-    match <[JsValue; 1]>::try_from(texts) {
-        Ok([only]) => web::call(&queue, "send", &[only, web::object([kind()])]).await?,
-        Err(texts) => {
-            let messages: Array = texts.into_iter().map(|body| web::object([("body", body), kind()])).collect();
-            web::call(&queue, "sendBatch", &[messages.into()]).await?
-        }
-    };
+    let kind = || ("contentType", JsValue::from_str("bytes"));
+    let bytes = |part: &Part| JsValue::from(Uint8Array::from(&*part.record));
+    if let [only] = parts {
+        web::call(&queue, "send", &[bytes(only), web::object([kind()])]).await?;
+    } else {
+        let messages: Array = parts.iter().map(|part| web::object([("body", bytes(part)), kind()])).collect();
+        web::call(&queue, "sendBatch", &[messages.into()]).await?;
+    }
     Ok(())
-}
-
-fn text(part: &Part) -> Result<JsValue> {
-    let text = std::str::from_utf8(&part.record).map_err(|error| Error::RustError(error.to_string()))?;
-    Ok(JsValue::from_str(text))
 }

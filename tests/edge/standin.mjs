@@ -9,7 +9,8 @@ export default {
   async fetch(request) {
     if (request.method === "POST") {
       await request.arrayBuffer();
-      return Response.json({});
+      const metrics = { backlogCount: 0, backlogBytes: 0, oldestMessageTimestamp: 0 };
+      return Response.json({ metadata: { metrics } });
     }
     const name = decodeURIComponent(new URL(request.url).pathname.slice(1));
     if (name.startsWith("key:")) return Response.json(record);
