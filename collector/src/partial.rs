@@ -72,18 +72,29 @@ mod tests {
         let plain = r#"{"accepted":3}"#.to_owned();
         let mixed = format!(r#"{{"batch_id":"b","accepted":3{refused}}}"#);
         for (path, body, lost, expected) in [
-            ("batches", &plain, vec![], Some(plain.clone())),
-            ("batches", &plain, vec![0..0], Some(plain.clone())),
-            ("batches", &plain, vec![1..2], Some(r#"{"accepted":2,"retry":[1]}"#.to_owned())),
-            ("batches", &plain, vec![0..1, 2..3], Some(r#"{"accepted":1,"retry":[0,2]}"#.to_owned())),
-            ("batches", &plain, vec![0..3], None),
+            ("batches", &plain, &[][..], Some(plain.clone())),
+            ("batches", &plain, &[(0, 0)][..], Some(plain.clone())),
+            ("batches", &plain, &[(1, 2)][..], Some(r#"{"accepted":2,"retry":[1]}"#.to_owned())),
+            ("batches", &plain, &[(0, 1), (2, 3)][..], Some(r#"{"accepted":1,"retry":[0,2]}"#.to_owned())),
+            ("batches", &plain, &[(0, 3)][..], None),
             // Accepted are the places 1, 3 and 4 of the batch.
-            ("batches", &mixed, vec![0..2], Some(format!(r#"{{"batch_id":"b","accepted":1{refused},"retry":[1,3]}}"#))),
-            ("batches", &mixed, vec![2..3], Some(format!(r#"{{"batch_id":"b","accepted":2{refused},"retry":[4]}}"#))),
-            ("events", &plain, vec![1..2], None),
-            ("events/c", &plain, vec![0..1], None),
+            (
+                "batches",
+                &mixed,
+                &[(0, 2)][..],
+                Some(format!(r#"{{"batch_id":"b","accepted":1{refused},"retry":[1,3]}}"#)),
+            ),
+            (
+                "batches",
+                &mixed,
+                &[(2, 3)][..],
+                Some(format!(r#"{{"batch_id":"b","accepted":2{refused},"retry":[4]}}"#)),
+            ),
+            ("events", &plain, &[(1, 2)][..], None),
+            ("events/c", &plain, &[(0, 1)][..], None),
         ] {
-            let reply = asked(path).partly(Reply::json(200, body.clone().into_bytes()), &lost, 7);
+            let ranges: Vec<_> = lost.iter().map(|(first, end)| *first..*end).collect();
+            let reply = asked(path).partly(Reply::json(200, body.clone().into_bytes()), &ranges, 7);
             match expected {
                 Some(expected) => {
                     assert_eq!(String::from_utf8_lossy(&reply.body), expected, "{path} {body} {lost:?}");

@@ -1,5 +1,12 @@
 //! What the worker asks of the server and of the objects that its isolates share, with a stand-in for the server.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "all of it is a test, its helpers too"
+)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 

@@ -3,6 +3,13 @@
 //! The worker is the built one under workerd, wrapped by `tests/edge/faulty.mjs`; behind it stands a real server, where
 //! the events are counted in the end.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "all of it is a test, its helpers too"
+)]
+
 use std::time::{Duration, Instant};
 
 use protocol::batch::BatchAnswer;
