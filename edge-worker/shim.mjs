@@ -6,12 +6,33 @@
  * nothing is lost. It must not know what a request means.
  */
 import * as glue from "edge-worker-glue";
+import { limits, Salt } from "./objects.mjs";
 
 /** Shared with crate `worker`, whose panic hook sets `criticalError`. */
 const state = glue.__worker_init_state();
 
 /** What gives up each call that is under way. */
 const underWay = new Set();
+
+/** The headers that the Rust looks at, in the order of `ReadHead`. */
+const HEADERS = [
+  "authorization",
+  "content-encoding",
+  "content-length",
+  "access-control-request-headers",
+  "origin",
+  "referer",
+  "user-agent",
+  "sec-gpc",
+  "cf-connecting-ip",
+];
+
+/** Puts method, address and headers into one text, a line for each: the Rust takes it in one step. */
+function readHead(request) {
+  let head = `${request.method}\n${request.url}`;
+  for (const name of HEADERS) head += `\n${request.headers.get(name) ?? ""}`;
+  request.rivuletHead = head;
+}
 
 /** After a panic the module is beyond use, but the isolate goes on. */
 function renew() {
@@ -64,9 +85,17 @@ function unavailable() {
   });
 }
 
+/** The classes that `wrangler.toml` names. */
+export const Limits = limits((...values) => {
+  renew();
+  return glue.lease(...values);
+});
+export { Salt };
+
 export default {
   async fetch(request, env, context) {
     try {
+      readHead(request);
       return await guarded(() => glue.fetch(request, env, context));
     } catch (error) {
       console.error("the collector ended", error);
@@ -77,5 +106,10 @@ export default {
   /** A failure here is the queue's to repeat. */
   queue(batch, env, context) {
     return guarded(() => glue.queue(batch, env, context));
+  },
+
+  /** A failure here is made good the next minute. */
+  scheduled(event, env, context) {
+    return guarded(() => glue.scheduled(event, env, context));
   },
 };

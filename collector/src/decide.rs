@@ -80,25 +80,23 @@ impl Asked {
     /// # Errors
     /// The reply when project, key or permit are not there.
     pub fn admit(&self, access: &Access) -> Result<(), Reply> {
-        if self.awaits_key() {
-            return Ok(());
-        }
         self.permit(access).map(|_| ()).map_err(|refusal| self.refused(&refusal))
     }
 
-    /// Finds the key in a body, for the one form that may bring it there and has brought it nowhere else. After `true` look
-    /// project and key up again; until then [`Asked::admit`] lets a small body, not compressed, be read.
-    pub fn find_key(&mut self, body: &[u8]) -> bool {
-        if !self.awaits_key() || body.len() > self.body_bytes_max {
-            return false;
-        }
-        self.key = segment::key_in_body(body);
-        self.key != PresentedKey::None
+    /// Whether the key may stand in the body, for the one form that may bring it there and has brought it nowhere else: read
+    /// that body (small, not compressed) and call [`Asked::find_key`] before anything is looked up.
+    #[must_use]
+    pub fn awaits_key(&self) -> bool {
+        let is_bare = self.key == PresentedKey::None && self.encoding == Encoding::Plain;
+        is_bare && !self.is_key_sought && matches!(self.form, Form::Segment(_))
     }
 
-    fn awaits_key(&self) -> bool {
-        let is_bare = self.key == PresentedKey::None && self.encoding == Encoding::Plain;
-        is_bare && matches!(self.form, Form::Segment(_))
+    /// Finds the key in a body.
+    pub fn find_key(&mut self, body: &[u8]) {
+        if self.awaits_key() && body.len() <= self.body_bytes_max {
+            self.key = segment::key_in_body(body);
+        }
+        self.is_key_sought = true;
     }
 
     /// The reply to a body of more than [`Asked::body_bytes_max`].

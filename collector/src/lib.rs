@@ -53,6 +53,8 @@ mod patch;
 mod pixel;
 mod reply;
 
+mod partial;
+
 pub mod append;
 pub mod bots;
 pub mod rate;

@@ -82,6 +82,8 @@ pub struct Asked {
     pub body_bytes_max: usize,
     pub(crate) form: Form,
     pub(crate) encoding: Encoding,
+    /// The body was searched for a key.
+    pub(crate) is_key_sought: bool,
     /// The page that sends it: `Origin`, or `Referer` where a browser brings no origin.
     pub(crate) origin: Option<Box<str>>,
 }
@@ -206,7 +208,15 @@ fn ask(head: &Head<'_>, limits: &Limits) -> Result<Asked, Reply> {
     };
     let origin = head.headers.origin.or(head.headers.referer).map(Into::into);
     let key = key(head, &target);
-    let asked = Asked { project: Some(project), key, body_bytes_max, form, encoding: Encoding::Plain, origin };
+    let asked = Asked {
+        project: Some(project),
+        key,
+        body_bytes_max,
+        form,
+        encoding: Encoding::Plain,
+        is_key_sought: false,
+        origin,
+    };
     if body_bytes_max == 0 { Ok(asked) } else { admit_body(asked, head) }
 }
 

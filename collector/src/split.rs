@@ -3,38 +3,58 @@
 //! Apart because only the edge needs it. A part is a record like any other, so nobody behind it has to know that
 //! there was a whole. It must not know which queue it is for.
 
+use std::ops::Range;
+
 use protocol::record::{Record, RecordEvent, VERSION};
 
-/// The parts of `record`, in order, each at most `bytes_max` long; only a part that is a single event may be longer.
+/// A record that holds some of the events of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The record, as one line.
+    pub record: Vec<u8>,
+    /// The places of its events among those of the whole, from 0.
+    pub events: Range<u64>,
+}
+
+/// The parts of a `record` of so many `events`, in order, each at most `bytes_max` long; only a part that is a single event
+/// may be longer.
 ///
 /// A record that fits is given back as it is. One that does not parse is too: whoever reads it says why.
 #[must_use]
-pub fn split(record: Vec<u8>, bytes_max: usize) -> Vec<Vec<u8>> {
-    if record.len() <= bytes_max {
-        return vec![record];
+pub fn split(record: Vec<u8>, events: u64, bytes_max: usize) -> Vec<Part> {
+    if record.len() > bytes_max
+        && let Some(parts) = parts(&record, bytes_max)
+    {
+        return parts;
     }
-    parts(&record, bytes_max).unwrap_or_else(|| vec![record])
+    vec![Part { record, events: 0..events }]
 }
 
-fn parts(record: &[u8], bytes_max: usize) -> Option<Vec<Vec<u8>>> {
+fn parts(record: &[u8], bytes_max: usize) -> Option<Vec<Part>> {
     let Record { project, received_at, context, events, .. } = Record::parse(record).ok()?;
     let write = |events: Vec<RecordEvent<'_>>| {
         Record { v: VERSION, project: project.clone(), received_at, context: context.clone(), events }.to_bytes().ok()
     };
     let frame_bytes = write(Vec::new())?.len();
-    let mut parts = Vec::new();
+    let mut parts: Vec<Part> = Vec::new();
+    let mut close = |held: Vec<RecordEvent<'_>>| {
+        let first = parts.last().map_or(0, |part| part.events.end);
+        let events = first..first.saturating_add(u64::try_from(held.len()).ok()?);
+        parts.push(Part { record: write(held)?, events });
+        Some(())
+    };
     let mut held = Vec::new();
     let mut held_bytes = frame_bytes;
     for event in events {
         let event_bytes = serde_json::to_vec(&event).ok()?.len() + 1; // and the comma
         if held_bytes + event_bytes > bytes_max && !held.is_empty() {
-            parts.push(write(std::mem::take(&mut held))?);
+            close(std::mem::take(&mut held))?;
             held_bytes = frame_bytes;
         }
         held_bytes += event_bytes;
         held.push(event);
     }
-    parts.push(write(held)?);
+    close(held)?;
     Some(parts)
 }
 
@@ -68,20 +88,24 @@ mod tests {
     #[test]
     fn a_record_that_fits_stays_as_it_is() {
         let whole = record(&[10, 10]);
-        assert_eq!(split(whole.clone(), whole.len()), vec![whole.clone()]);
-        assert_eq!(split(whole.clone(), whole.len() - 1).len(), 2);
-        assert_eq!(split(b"not a record".to_vec(), 1), vec![b"not a record".to_vec()]);
+        let alone = |record: Vec<u8>| vec![Part { record, events: 0..2 }];
+        assert_eq!(split(whole.clone(), 2, whole.len()), alone(whole.clone()));
+        assert_eq!(split(whole.clone(), 2, whole.len() - 1).len(), 2);
+        assert_eq!(split(b"not a record".to_vec(), 2, 1), alone(b"not a record".to_vec()));
     }
 
     proptest! {
         #[test]
         fn parts_hold_every_event_once_in_order(sizes in prop::collection::vec(0_usize..600, 1..40)) {
             let whole = record(&sizes);
-            let parts = split(whole.clone(), 700);
-            let together: Vec<_> = parts.iter().flat_map(|part| ids(part)).collect();
+            let parts = split(whole.clone(), sizes.len() as u64, 700);
+            let together: Vec<_> = parts.iter().flat_map(|part| ids(&part.record)).collect();
+            let places: Vec<_> = parts.iter().flat_map(|part| part.events.clone()).collect();
+            prop_assert_eq!(places, (0..sizes.len() as u64).collect::<Vec<_>>());
             prop_assert_eq!(together, ids(&whole));
             for part in &parts {
-                prop_assert!(part.len() <= 700 || ids(part).len() == 1);
+                prop_assert_eq!(part.events.end - part.events.start, ids(&part.record).len() as u64);
+                prop_assert!(part.record.len() <= 700 || ids(&part.record).len() == 1);
             }
         }
     }

@@ -3,14 +3,17 @@
 //! Apart because each look at a JavaScript object is a crossing that costs, so they are all here, counted and few. It
 //! must not know routes, keys or events.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use collector::{Headers, Moment, Reply};
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
+use js_sys::futures::JsFuture;
+use js_sys::{Array, Function, Object, Promise, Reflect};
 use protocol::Timestamp;
-use wasm_bindgen::JsCast;
-use worker::{Date, Delay, Error, Request, Response, ResponseBuilder, Result};
+use wasm_bindgen::{JsCast, JsValue};
+use worker::{Delay, Env, Error, Request, Response, ResponseBuilder, Result};
 
 /// Bytes of a refused body that are taken off the connection. A sender of more may find it closed before it has read
 /// the reply.
@@ -28,6 +31,7 @@ pub(crate) struct ReadHead {
     referer: Option<String>,
     user_agent: Option<String>,
     gpc: Option<String>,
+    connecting: Option<String>,
 }
 
 impl ReadHead {
@@ -46,23 +50,45 @@ impl ReadHead {
     }
 }
 
-/// Reads method, address and the few headers.
+impl ReadHead {
+    /// The caller's address, which Cloudflare puts there and a caller can't.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.connecting.as_deref().and_then(|text| text.trim().parse().ok())
+    }
+
+    /// Bytes of the body, as far as they are declared.
+    pub(crate) fn declared_bytes(&self) -> u64 {
+        self.content_length.as_deref().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+    }
+
+    /// Whether a page sends it that may be told apart from others of the same day.
+    pub(crate) fn is_from_page(&self) -> bool {
+        self.gpc.as_deref().is_none_or(|gpc| gpc.trim() != "1") && (self.origin.is_some() || self.referer.is_some())
+    }
+}
+
+/// Where the shim puts what [`read_head`] reads.
+const HEAD: &str = "rivuletHead";
+
+/// Reads method, address and the few headers: the shim has put them into one text, a line for each, because each look at
+/// a header is a crossing, and ten of them were a tenth of a request's time. No header can hold a line break.
 pub(crate) fn read_head(request: &Request) -> Result<ReadHead> {
-    let raw = request.inner();
-    let (method, target, headers) = (raw.method(), raw.url(), raw.headers());
-    let get = |name: &str| headers.get(name).map_err(Error::from);
-    let requested = if method == "OPTIONS" { get("access-control-request-headers")? } else { None };
+    let text = member(request.inner(), HEAD).as_string();
+    let text = text.ok_or_else(|| Error::RustError("the shim has not read the head".to_owned()))?;
+    let mut lines = text.split('\n').map(|line| Some(line.to_owned()).filter(|line| !line.is_empty()));
+    let mut next = || lines.next().flatten();
     Ok(ReadHead {
-        authorization: get("authorization")?,
-        content_encoding: get("content-encoding")?,
-        content_length: get("content-length")?,
-        origin: get("origin")?,
-        referer: get("referer")?,
-        user_agent: get("user-agent")?,
-        gpc: get("sec-gpc")?,
-        method,
-        target,
-        requested,
+        method: next().unwrap_or_default(),
+        target: next().unwrap_or_default(),
+        authorization: next(),
+        content_encoding: next(),
+        content_length: next(),
+        requested: next(),
+        origin: next(),
+        referer: next(),
+        user_agent: next(),
+        gpc: next(),
+        connecting: next(),
     })
 }
 
@@ -119,15 +145,60 @@ pub(crate) fn response(reply: Reply) -> Result<Response> {
 
 /// The runtime's clock.
 pub(crate) fn now() -> Timestamp {
-    Timestamp::from_millis(i64::try_from(Date::now().as_millis()).unwrap_or(i64::MAX))
+    // Whole milliseconds, far below what a double holds exactly; no `as`, so they go through whole nanoseconds.
+    let time = Duration::try_from_secs_f64(js_sys::Date::now() / 1_000.0).unwrap_or_default();
+    let ms = time.saturating_add(Duration::from_micros(500)).as_millis();
+    Timestamp::from_millis(i64::try_from(ms).unwrap_or(i64::MAX))
 }
 
 /// Clock and random bytes for one request. The runtime has neither before a request comes.
 pub(crate) fn moment() -> Result<Moment> {
+    Ok(Moment { now: now(), random: random()? })
+}
+
+/// Random bytes.
+pub(crate) fn random() -> Result<[u8; 10]> {
     let mut random = [0; 10];
     let global: web_sys::WorkerGlobalScope = js_sys::global().unchecked_into();
     global.crypto()?.get_random_values_with_u8_array(&mut random)?;
-    Ok(Moment { now: now(), random })
+    Ok(random)
+}
+
+/// Calls a method of a binding and waits for what it promises.
+///
+/// All bindings are called through this: the types of crate `worker` for them would make the module a fifth larger, and
+/// each brings crossings of its own.
+pub(crate) async fn call(object: &JsValue, method: &str, values: &[JsValue]) -> Result<JsValue> {
+    let function: Function = member(object, method)
+        .dyn_into()
+        .map_err(|_| Error::RustError(format!("the binding has no method {method}: is it in wrangler.toml?")))?;
+    let promised = Reflect::apply(&function, object, &values.iter().collect::<Array>())?;
+    Ok(JsFuture::from(Promise::resolve(&promised)).await?)
+}
+
+/// A member of an object; undefined where there is none.
+pub(crate) fn member(object: &JsValue, name: &str) -> JsValue {
+    Reflect::get(object, &JsValue::from_str(name)).unwrap_or(JsValue::UNDEFINED)
+}
+
+/// An object with these members.
+pub(crate) fn object<const N: usize>(members: [(&str, JsValue); N]) -> JsValue {
+    let object = Object::new();
+    for (name, value) in members {
+        // A plain object takes every member.
+        let _ = Reflect::set(&object, &JsValue::from_str(name), &value);
+    }
+    object.into()
+}
+
+/// Asks a Durable Object, by its binding and its name, and gives what it answers.
+pub(crate) async fn ask_object(env: &Env, binding: &str, name: &str, question: &str) -> Result<String> {
+    let namespace = member(env, binding);
+    let stub = call(&namespace, "getByName", &[name.into()]).await?;
+    let init = object([("method", "POST".into()), ("body", question.into())]);
+    let answer = call(&stub, "fetch", &["https://object.invalid/".into(), init]).await?;
+    let text = call(&answer, "text", &[]).await?;
+    text.as_string().ok_or_else(|| Error::RustError(format!("the object of {binding} answered nothing")))
 }
 
 /// Waits for `work`, at most `limit_ms`.

@@ -15,7 +15,7 @@ use collector::{Caller, Head, Headers, Moment, Reply, Routed};
 use protocol::{ErrorCode, ProjectId, Refusal};
 use queue::AppendError;
 
-use crate::body::{BodyError, discard};
+use crate::body::{BodyError, discard, read_body};
 use crate::door::send_away;
 use crate::http::{RETRY_AFTER_S, Server, fault, now, refuse, respond};
 use crate::ledger::Entry;
@@ -35,6 +35,19 @@ pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Resp
     };
     let Some(log) = &server.log else {
         return refuse(&Refusal::new(ErrorCode::ResourceNotFound, "this process does not collect"));
+    };
+    // Of a body without a key before it not much is read, and nothing of it unpacked.
+    let body = if asked.awaits_key() {
+        match read_body(body, asked.body_bytes_max, &server).await {
+            Ok(read) => {
+                asked.find_key(&read.bytes);
+                Body::from(read.bytes)
+            }
+            Err(BodyError::TooLarge) => return respond(asked.too_large()),
+            Err(error) => return refuse(&error.refusal(asked.body_bytes_max)),
+        }
+    } else {
+        body
     };
     if let Err(reply) = server.door.knock(&asked, &server.telemetry) {
         return send_away(reply, &parts, body).await;
@@ -58,8 +71,7 @@ pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Resp
         Err(BodyError::TooLarge) => return respond(asked.too_large()),
         Err(error) => return refuse(&error.refusal(asked.body_bytes_max)),
     };
-    asked.find_key(&body.bytes);
-    // Again, because a body may take its time and a revoked key must stop at once, and because the key may stand in it.
+    // Again, because a body may take its time and a revoked key must stop at once.
     let access = match server.metadata.access(asked.project.as_ref(), &asked.key) {
         Ok(access) => access,
         Err(error) => return fault("the look-up of the key", error),

@@ -23,6 +23,31 @@ pub struct Edge {
     pub url: String,
 }
 
+/// What a worker is started with.
+#[derive(Debug)]
+pub struct Setup {
+    /// Where it hands batches to.
+    pub server_url: String,
+    /// What stands in its KV.
+    pub keys: Map<String, Value>,
+    /// Whether requests may ask for faults (`tests/edge/faulty.mjs`).
+    pub faults: bool,
+    /// Its default limits; none: no limits.
+    pub rates: Option<Value>,
+    /// What Cloudflare would know of a caller.
+    pub cf: Option<Value>,
+}
+
+impl Setup {
+    /// In front of the server at this address, for these projects, without faults and limits.
+    ///
+    /// # Errors
+    /// When a project's keys are none.
+    pub fn new(server_url: &str, projects: &[&Project]) -> anyhow::Result<Self> {
+        Ok(Self { server_url: server_url.to_owned(), keys: keys(projects)?, faults: false, rates: None, cf: None })
+    }
+}
+
 impl Edge {
     /// Starts the worker on a free port, in front of `server`, with the keys of `projects` in its KV.
     ///
@@ -31,6 +56,14 @@ impl Edge {
     /// # Errors
     /// When it, or what it needs, was not built or installed; the message says how.
     pub fn start(server: &Server, projects: &[&Project]) -> anyhow::Result<Self> {
+        Self::start_with(&Setup::new(&server.url, projects)?)
+    }
+
+    /// Starts the worker on a free port.
+    ///
+    /// # Errors
+    /// As [`Edge::start`].
+    pub fn start_with(setup: &Setup) -> anyhow::Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no workspace")?;
         let worker = std::env::var_os("RIVULET_WORKER_DIR").map_or_else(|| root.join("target/edge"), PathBuf::from);
         ensure!(
@@ -40,9 +73,14 @@ impl Edge {
         );
         let node = root.join("tests/node_modules/node/bin/node");
         ensure!(node.is_file(), "there is no {}: run `npm ci` in tests/", node.display());
-        let settings = json!({
-            "worker": worker, "server": server.url, "secret": APPEND_SECRET, "port": 0, "keys": keys(projects)?,
+        let mut settings = json!({
+            "worker": worker, "server": setup.server_url, "secret": APPEND_SECRET, "port": 0, "keys": setup.keys,
+            "faults": setup.faults,
         });
+        if let Some(settings) = settings.as_object_mut() {
+            settings.extend(setup.rates.clone().map(|rates| ("rates".to_owned(), rates)));
+            settings.extend(setup.cf.clone().map(|cf| ("cf".to_owned(), cf)));
+        }
         let mut child = Command::new(node)
             .arg(root.join("tests/edge/run.mjs"))
             .arg(settings.to_string())
@@ -51,11 +89,11 @@ impl Edge {
             .spawn()?;
         let stdout = child.stdout.take().context("no stdout")?;
         let mut edge = Self { child, url: String::new() };
-        let ready = BufReader::new(stdout)
-            .lines()
-            .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix("READY ").map(str::to_owned));
+        let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+        let ready = lines.find_map(|line| line.strip_prefix("READY ").map(str::to_owned));
         edge.url = ready.context("the worker ended before it was ready")?;
+        // What it logs is read to its end, else it would die of a closed pipe.
+        std::thread::spawn(move || lines.for_each(drop));
         Ok(edge)
     }
 }

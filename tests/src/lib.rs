@@ -6,3 +6,4 @@ pub mod corpus;
 pub mod edge;
 pub mod scenario;
 pub mod server;
+pub mod standin;

@@ -110,7 +110,15 @@ pub(crate) fn ask(head: &Head<'_>, target: &Target<'_>, limits: &Limits) -> Opti
     let body_bytes_max =
         if is_keyless { KEYLESS_BODY_BYTES_MAX.min(limits.batch_bytes_max) } else { limits.batch_bytes_max };
     let origin = head.headers.origin.or(head.headers.referer).map(Into::into);
-    Some(Ok(Asked { project: None, key, body_bytes_max, form: Form::Segment(call), encoding: Encoding::Plain, origin }))
+    Some(Ok(Asked {
+        project: None,
+        key,
+        body_bytes_max,
+        form: Form::Segment(call),
+        encoding: Encoding::Plain,
+        is_key_sought: false,
+        origin,
+    }))
 }
 
 /// The key: the user of Basic authorization, a key as Keen's clients write it, or `writeKey` in the address.
