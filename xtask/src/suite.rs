@@ -245,15 +245,17 @@ fn is_good_news(line: &str) -> bool {
 /// The tests that node runs: those of each npm package (`test/run.mjs`: its types, and the code of its README), and the
 /// browser tests, every `*.mjs` directly in `tests/browser`. What the latter share is below it.
 fn scripts(work: &Work) -> Result<Vec<(String, PathBuf)>> {
-    let dir = work.root.join("tests/browser");
     let packages = ["sdk", "charts"];
     let types = |package: &str| (format!("types of {package}"), work.root.join(format!("npm/{package}/test/run.mjs")));
     let mut found = packages.map(types).to_vec();
-    for entry in fs::read_dir(&dir).with_context(|| format!("listing {}", dir.display()))? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "mjs") {
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            found.push((format!("browser test {stem}"), path));
+    for (folder, name) in [("tests/browser", "browser test"), ("tests/clients", "client test")] {
+        let dir = work.root.join(folder);
+        for entry in fs::read_dir(&dir).with_context(|| format!("listing {}", dir.display()))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "mjs") {
+                let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                found.push((format!("{name} {stem}"), path));
+            }
         }
     }
     found.sort();
