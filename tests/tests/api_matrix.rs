@@ -44,8 +44,31 @@ const fn row(query: &'static str, body: &'static str, allowed: &'static [u16]) -
 fn row_of(route: &Route) -> Option<Row> {
     let below = route.path.strip_prefix("/3.0/projects/{project}/").unwrap_or(route.path);
     Some(match (route.method, below, route.needs) {
-        ("GET", "/live" | "/ready" | "/metrics", _) => row("", "", &[200]),
-        ("POST", "/3.0/internal/append", _) => row("", "{}", &[401]),
+        ("GET", "/live" | "/ready" | "/metrics" | "/" | "/3.0", _) => row("", "", &[200]),
+        // None of these callers can sign.
+        ("POST", "/3.0/internal/append" | "/3.0/internal/quarantine" | "/3.0/internal/resolve", _) => {
+            row("", "{}", &[401])
+        }
+        ("GET", "/3.0/projects" | "/3.0/projects/{project}", _) => row("", "", &[200]),
+        ("POST", "/3.0/organizations/{organization}/projects", _) => row("", r#"{"name":"made"}"#, &[201]),
+        ("GET", "queries" | "settings" | "keys" | "events" | "balance" | "quarantine", _) => row("", "", &[200]),
+        ("PUT", "settings", _) => row("", "{}", &[200]),
+        ("POST", "keys", _) => row("", r#"{"name":"made","is_active":true,"permitted":[],"options":{}}"#, &[201]),
+        // Of a key that is not there.
+        ("GET" | "DELETE", "keys/{key}", _) => row("", "", &[404]),
+        ("POST", "keys/{key}", _) => row("", r#"{"name":"made","is_active":true,"permitted":[],"options":{}}"#, &[404]),
+        ("POST", "keys/{key}/revoke" | "keys/{key}/unrevoke", _) => row("", "", &[404]),
+        ("GET", "events/{collection}", Needs::Permit(Permit::Schema)) => row("", "", &[200]),
+        ("GET", "events/{collection}/properties/{property}", _) => row("", "", &[200]),
+        ("DELETE", "events/{collection}" | "events/{collection}/properties/{property}", _) => row("", "", &[204, 404]),
+        ("POST", "quarantine/replay", _) => row("", "", &[200]),
+        ("GET", "quarantine/{number}", _) | ("POST", "quarantine/{number}/replay", _) => row("", "", &[404]),
+        ("POST", "/v1/batch" | "/v1/b" | "/v1/import", _) => {
+            row("", r#"{"batch":[{"type":"track","event":"matrix"}]}"#, &[200])
+        }
+        ("POST", path, Needs::Permit(Permit::Writes)) if path.starts_with("/v1/") => {
+            row("", r#"{"event":"matrix","userId":"u","groupId":"g","previousId":"p"}"#, &[200])
+        }
         ("POST", "events", _) => row("", r#"{"matrix":[{}]}"#, &[200]),
         ("POST", "events/{collection}", _) => row("", "{}", &[201]),
         ("GET", "events/{collection}", Needs::Permit(Permit::Writes)) => row("data=e30%3D", "", &[200]),
@@ -64,11 +87,16 @@ struct Caller {
     key: Option<String>,
     /// What its key may do in the project; none: it is no key of the project, or not any more.
     can: Option<Can>,
+    /// What its key may do where the path names no project, so that the key itself says which one it is.
+    can_there: Option<Can>,
 }
 
+#[derive(Debug, Clone)]
 enum Can {
     All,
     Only(Vec<Permit>),
+    /// Makes and lists projects.
+    Organize,
 }
 
 /// How a key is presented.
@@ -84,7 +112,10 @@ fn refusal(needs: Needs, can: Option<&Can>) -> Option<u16> {
     match (needs, can) {
         (Needs::Permit(_) | Needs::Master, None) => Some(401),
         (Needs::Permit(permit), Some(Can::Only(permits))) if !permits.contains(&permit) => Some(403),
+        (Needs::Permit(_), Some(Can::Organize)) => Some(401),
         (Needs::Master, Some(Can::Only(_))) => Some(403),
+        (Needs::Organization, None) => Some(401),
+        (Needs::Organization, Some(Can::All | Can::Only(_))) => Some(403),
         _ => None,
     }
 }
@@ -124,11 +155,18 @@ fn send(server: &Server, method: &str, path: &str, key: &str, body: &str) -> (u1
     (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
-fn callers(server: &Server, folder: &Folder, project: &Project, other: &Project) -> Vec<Caller> {
+fn callers(
+    server: &Server,
+    folder: &Folder,
+    project: &Project,
+    other: &Project,
+    organization: &(String, String),
+) -> Vec<Caller> {
     let mut callers = Vec::new();
-    let mut add = |name: &str, key: Option<&str>, can: Option<Can>| {
-        callers.push(Caller { name: name.to_owned(), key: key.map(str::to_owned), can });
+    let mut put = |name: &str, key: Option<&str>, can: Option<Can>, can_there: Option<Can>| {
+        callers.push(Caller { name: name.to_owned(), key: key.map(str::to_owned), can, can_there });
     };
+    let mut add = |name: &str, key: Option<&str>, can: Option<Can>| put(name, key, can.clone(), can);
     let unknown = |kind| Key::from_random(kind, [9; 28]);
     let reads = || {
         let all = PERMITS.iter().map(|(permit, _)| *permit);
@@ -140,9 +178,6 @@ fn callers(server: &Server, folder: &Folder, project: &Project, other: &Project)
     add("the master key", Some(&project.master_key), Some(Can::All));
     add("the read key", Some(&project.read_key), Some(reads()));
     add("the write key", Some(&project.write_key), Some(Can::Only(vec![Permit::Writes])));
-    for (kind, key) in [("master", &other.master_key), ("read", &other.read_key), ("write", &other.write_key)] {
-        add(&format!("another project's {kind} key"), Some(key), None);
-    }
     for kind in [KeyKind::Master, KeyKind::Read, KeyKind::Write, KeyKind::Access] {
         add(&format!("a {kind:?} key that nobody was given"), Some(unknown(kind).reveal()), None);
     }
@@ -155,11 +190,6 @@ fn callers(server: &Server, folder: &Folder, project: &Project, other: &Project)
         let revoked = access_key(server, project, &[name]);
         revoke(server, project, &revoked);
         add(&format!("a revoked access key that permitted {name}"), Some(&revoked), None);
-        add(
-            &format!("another project's access key that permits {name}"),
-            Some(&access_key(server, other, &[name])),
-            None,
-        );
     }
     add("an access key that permits nothing", Some(&access_key(server, project, &[])), Some(Can::Only(Vec::new())));
     for kind in ["read", "write"] {
@@ -172,19 +202,44 @@ fn callers(server: &Server, folder: &Folder, project: &Project, other: &Project)
         command(folder, &["key", "revoke", "--project", &project.id, key]);
         add(&format!("a revoked {kind} key"), Some(key), None);
     }
+    for (kind, key, can) in [
+        ("master", &other.master_key, Can::All),
+        ("read", &other.read_key, reads()),
+        ("write", &other.write_key, Can::Only(vec![Permit::Writes])),
+    ] {
+        put(&format!("another project's {kind} key"), Some(key), None, Some(can));
+    }
+    for (permit, name) in PERMITS {
+        let key = access_key(server, other, &[name]);
+        let can = Can::Only(vec![permit]);
+        put(&format!("another project's access key that permits {name}"), Some(&key), None, Some(can));
+    }
+    put("an organization's key", Some(&organization.1), None, Some(Can::Organize));
     callers
 }
 
 /// Sends one request of a cell and gives its status.
-fn cell(server: &Server, route: &Route, row: &Row, project: &str, caller: &Caller, how: How, number: usize) -> u16 {
+fn cell(
+    server: &Server,
+    route: &Route,
+    row: &Row,
+    names: (&str, &str),
+    caller: &Caller,
+    how: How,
+    number: usize,
+) -> u16 {
+    let (project, organization) = names;
     let mut path = route
         .path
         .replace("{project}", project)
+        .replace("{organization}", organization)
         .replace("{analysis}", "count")
-        .replace("{picture}", "count.svg")
-        .replace("{collection}", "matrix");
+        .replace("{picture}", "count.svg");
+    if route.method != "DELETE" {
+        path = path.replace("{collection}", "matrix").replace("{property}", "keen.id");
+    }
     // Each cell has a place of its own to make or delete.
-    for name in ["{property}", "{key}", "{n}", "{name}", "{org}", "{organization}"] {
+    for name in ["{collection}", "{property}", "{key}", "{number}"] {
         path = path.replace(name, &format!("{number}"));
     }
     let mut query = row.query.to_owned();
@@ -214,7 +269,9 @@ fn every_route_gives_every_kind_of_key_what_it_may_have_and_no_more() {
         send(&server, "POST", &format!("/3.0/projects/{}/events/matrix", project.id), &project.write_key, "{}").0,
         201
     );
-    let callers = callers(&server, &folder, &project, &other);
+    let made: Value = serde_json::from_str(&command(&folder, &["organization", "create", "acme", "--json"])).unwrap();
+    let organization = (made["organization_id"].as_str().unwrap().to_owned(), made["key"].as_str().unwrap().to_owned());
+    let callers = callers(&server, &folder, &project, &other, &organization);
     let mut faults = Vec::new();
     let mut cells = 0_usize;
     for route in ROUTES {
@@ -222,8 +279,9 @@ fn every_route_gives_every_kind_of_key_what_it_may_have_and_no_more() {
         for caller in &callers {
             for how in [How::Header, How::Bearer, How::Parameter] {
                 cells += 1;
-                let status = cell(&server, route, &row, &project.id, caller, how, cells);
-                let expected = refusal(route.needs, caller.can.as_ref());
+                let status = cell(&server, route, &row, (&project.id, &organization.0), caller, how, cells);
+                let can = if route.path.contains("{project}") { &caller.can } else { &caller.can_there };
+                let expected = refusal(route.needs, can.as_ref());
                 let is_right = expected.map_or(row.allowed.contains(&status), |expected| status == expected);
                 if !is_right {
                     let expected = expected.map_or(row.allowed.to_vec(), |one| vec![one]);
@@ -235,7 +293,7 @@ fn every_route_gives_every_kind_of_key_what_it_may_have_and_no_more() {
                 // A project that does not exist answers the same to everybody.
                 if route.path.contains("{project}") {
                     cells += 1;
-                    let status = cell(&server, route, &row, "nowhere", caller, how, cells);
+                    let status = cell(&server, route, &row, ("nowhere", &organization.0), caller, how, cells);
                     if status != 404 {
                         faults.push(format!(
                             "{} {} of no project as {}: {status}",
