@@ -268,12 +268,23 @@ fn form(method: &str, place: Place, target: &Target<'_>) -> Result<Form, Reply> 
             let written = Written::from_target(target).map_err(|refusal| Reply::refusal(&refusal))?;
             match written {
                 Some(written) => Ok(Form::Written { collection, written }),
-                None => Err(Reply::method_not_allowed("POST")),
+                None => Err(Reply::refusal(&not_here())),
             }
         }
-        (_, Place::Collection(_)) => Err(Reply::method_not_allowed("GET, POST")),
-        _ => Err(Reply::method_not_allowed("POST")),
+        ("GET" | "HEAD", Place::Events) | ("HEAD" | "DELETE", Place::Collection(_)) => Err(Reply::refusal(&not_here())),
+        // What the API allows there, whoever answers it.
+        (_, Place::Collection(_)) => Err(Reply::method_not_allowed("GET, POST, DELETE")),
+        (_, Place::Events) => Err(Reply::method_not_allowed("GET, POST")),
+        (_, Place::Batches) => Err(Reply::method_not_allowed("POST")),
     }
+}
+
+/// The server answers inspection and deletion before it asks the collector, so only the edge says this.
+fn not_here() -> Refusal {
+    Refusal::new(
+        ErrorCode::ResourceNotFound,
+        "only writes are answered here: inspect and delete at the server's own address",
+    )
 }
 
 /// The key that a request presents, for routes beside the collector's.

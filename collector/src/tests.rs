@@ -115,10 +115,10 @@ fn a_path_leads_to_one_answer() {
         ("POST", "/2.0/projects/p/events/c", 404),
         ("POST", "/3.0/projects/p", 404),
         ("POST", "/", 404),
-        ("GET", "/3.0/projects/p/events/c", 405),
-        ("HEAD", "/3.0/projects/p/events/c?data=e30", 405),
+        ("GET", "/3.0/projects/p/events/c", 404),
+        ("HEAD", "/3.0/projects/p/events/c?data=e30", 404),
         ("PUT", "/3.0/projects/p/events/c", 405),
-        ("GET", "/3.0/projects/p/events", 405),
+        ("GET", "/3.0/projects/p/events", 404),
         ("GET", "/3.0/projects/p/batches", 405),
         ("OPTIONS", "/anything", 204),
     ] {

@@ -224,6 +224,8 @@ fn methods(path: &'static str) -> MethodRouter<Arc<Server>> {
             To::Chart => router.on(filter, chart::picture),
         };
     }
+    // In the order in which the collector names them.
+    allowed.sort_by_key(|method| ["GET", "POST", "PUT", "DELETE"].iter().position(|known| known == method));
     let allowed = allowed.join(", ");
     router.options(preflight).fallback(move |request: Request| async move {
         discard(request.into_body()).await;
