@@ -5,6 +5,7 @@
 
 use std::sync::atomic::AtomicU64;
 
+use collector::Counts;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -223,6 +224,20 @@ impl Telemetry {
             }
         }
         self.registry = registry;
+    }
+
+    /// Counts what the collector did not let through, and what senders say they dropped.
+    pub fn count_refused(&self, counts: &Counts) {
+        let whole = counts.request_refused.map(|code| (code, 1));
+        for (code, events) in counts.refused.iter().copied().chain(whole) {
+            self.refused.get_or_create(&ByCode(code)).inc_by(events);
+        }
+        for (step, events) in &counts.refused_by_step {
+            self.stopped.get_or_create(&ByStep(step)).inc_by(*events);
+        }
+        for (reason, events) in &counts.dropped_by_sender {
+            self.dropped.get_or_create(&ByReason(*reason)).inc_by(*events);
+        }
     }
 
     /// The body of `GET /metrics`: OpenMetrics text, which Prometheus reads.
