@@ -105,7 +105,13 @@ impl Server {
     pub fn start(data: &Path, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let errors = data.join("stderr.log");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&errors)?;
-        let mut child = Command::new(binary()?)
+        // Only the settings of this test: the suite sets variables for others (RIVULET_WEB).
+        let settings = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("RIVULET_"));
+        let mut command = Command::new(binary()?);
+        for name in settings {
+            command.env_remove(name);
+        }
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .envs(variables.iter().copied())
