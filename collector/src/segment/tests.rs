@@ -29,10 +29,13 @@ fn run(target: &str, headers: Headers<'_>, body: &str, settings: &ProjectSetting
     let access = |asked: &crate::Asked| {
         if asked.key.hash() == Some(&key().hash()) { known.clone() } else { Access::UnknownKey }
     };
+    // As the shells do: a key in the body is looked for before anything is looked up.
+    if asked.awaits_key() {
+        asked.find_key(body.as_bytes());
+    }
     if let Err(reply) = asked.admit(&access(&asked)) {
         return Decision { project: None, reply, record: None, counts: crate::Counts::default() };
     }
-    asked.find_key(body.as_bytes());
     let moment = Moment { now: NOW, random: [0; 10] };
     asked.decide(&access(&asked), body.as_bytes(), &moment, &Caller { headers, ..Caller::default() }, &limits)
 }
