@@ -3,11 +3,14 @@
 //! Apart because it is the one place where a few bytes may become many, so it alone knows of compression. It runs
 //! only after the key is known to be good. It must not know what the text says.
 
+mod gzip;
+
 use std::borrow::Cow;
 use std::io::Read;
 
-use flate2::bufread::MultiGzDecoder;
 use protocol::{ErrorCode, Refusal};
+
+use gzip::Gunzip;
 
 /// Capacity at the start of decompression, as a multiple of the compressed size: what JSON usually grows by.
 const USUAL_GROWTH: usize = 6;
@@ -68,7 +71,7 @@ pub(crate) fn text(
     let (unpacked, broken) = match encoding {
         Encoding::Plain => return std::str::from_utf8(body).map(Cow::Borrowed).map_err(|_| not_utf8()),
         Encoding::Gzip => {
-            (unpack(body.len(), bytes_max, || Ok(MultiGzDecoder::new(body))), "body is not gzip, or is cut short")
+            (unpack(body.len(), bytes_max, || Ok(Gunzip::new(body))), "body is not gzip, or is cut short")
         }
         #[cfg(feature = "zstd")]
         Encoding::Zstd => {

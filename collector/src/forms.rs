@@ -5,6 +5,7 @@
 //! alone. Only a body that is not JSON, or has not the form's shape, is refused as a whole.
 
 use std::borrow::Cow;
+use std::collections::BinaryHeap;
 use std::fmt;
 
 use protocol::batch::Dropped;
@@ -37,14 +38,23 @@ pub(crate) fn bulk(text: &str, events_max: usize) -> Result<Vec<Collection<'_>>,
     let collections =
         Bulk(&mut room).deserialize(&mut reader).and_then(|collections| reader.end().map(|()| collections));
     let collections = collections.map_err(|error| malformed(&room, events_max, text, &error))?;
-    let mut names: Vec<&str> =
-        collections.iter().map(|one| one.name.as_deref().unwrap_or_else(|| one.raw_name.get())).collect();
-    names.sort_unstable();
-    if names.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
+    let names = collections.iter().map(|one| one.name.as_deref().unwrap_or_else(|| one.raw_name.get()));
+    if repeated(names.collect()).is_some() {
         // The answer is read by the collection's name, so a repeated one has no answer.
         return Err(Refusal::new(ErrorCode::InvalidBatch, "a collection is named twice"));
     }
     Ok(collections)
+}
+
+/// A name that stands twice. From a heap, because the code of the library's sorts is six times that.
+pub(crate) fn repeated(names: Vec<&str>) -> Option<&str> {
+    let mut names = BinaryHeap::from(names);
+    while let Some(name) = names.pop() {
+        if names.peek() == Some(&name) {
+            return Some(name);
+        }
+    }
+    None
 }
 
 /// Our own batch form, its events not yet looked into.

@@ -24,6 +24,7 @@ use protocol::event::check_property_name;
 use protocol::limits::Limits;
 use protocol::{ErrorCode, Refusal};
 
+use crate::forms::repeated;
 use crate::scrub::scrub;
 
 /// No configuration allows deeper events: the processor's parser stops at 128.
@@ -253,15 +254,14 @@ impl<'a> Scan<'a, '_> {
 
     /// Closes the object whose names begin at `first`.
     fn check_unique(&mut self, first: usize) -> Result<(), Refusal> {
-        let names = self.names.get_mut(first..).unwrap_or_default();
+        let names = self.names.get(first..).unwrap_or_default();
         let repeated = if names.len() <= PAIRWISE_NAMES_MAX {
             (1..names.len()).find_map(|at| {
                 let (before, rest) = names.split_at(at);
-                rest.first().filter(|name| before.contains(name))
+                rest.first().filter(|name| before.contains(name)).map(AsRef::as_ref)
             })
         } else {
-            names.sort_unstable();
-            names.windows(2).find_map(|pair| matches!(pair, [a, b] if a == b).then(|| pair.first()).flatten())
+            repeated(names.iter().map(AsRef::as_ref).collect())
         };
         if let Some(name) = repeated {
             return Err(name_refusal(format!("property {name:?} is named twice")));

@@ -9,7 +9,6 @@
 //! published to KV.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use collector::append::Purpose;
@@ -24,6 +23,7 @@ use serde_json::json;
 use wasm_bindgen::JsValue;
 use worker::{Env, Error, Result};
 
+use crate::sorted::Sorted;
 use crate::{courier, web};
 
 /// The KV binding.
@@ -51,7 +51,7 @@ enum Found {
 
 thread_local! {
     /// By name, and until when each is believed. Lives as long as the isolate. Never borrowed across an await.
-    static CACHE: RefCell<BTreeMap<String, (i64, Found)>> = const { RefCell::new(BTreeMap::new()) };
+    static CACHE: RefCell<Sorted<String, (i64, Found)>> = const { RefCell::new(Sorted::new()) };
     static RESOLVING: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -179,7 +179,7 @@ fn remember(name: String, found: Found) {
     let until_ms = now_ms.saturating_add(if matches!(found, Found::Nothing) { ABSENT_MS } else { FOUND_MS });
     CACHE.with_borrow_mut(|entries| {
         if entries.len() >= ENTRIES_MAX {
-            entries.retain(|_, (until_ms, _)| *until_ms > now_ms);
+            entries.retain(|(until_ms, _)| *until_ms > now_ms);
         }
         if entries.len() >= ENTRIES_MAX {
             entries.clear();

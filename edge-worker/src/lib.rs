@@ -14,6 +14,7 @@ mod outgoing;
 mod place;
 mod rates;
 mod salt;
+mod sorted;
 mod spill;
 mod web;
 

@@ -8,7 +8,6 @@
 //! When the object does not answer, requests pass: a limiter that fails must not lose events.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::wasm_bindgen;
 use worker::{Context, Env, Error, Result, console_error};
 
+use crate::sorted::Sorted;
 use crate::web::{self, ReadHead};
 
 /// The object's binding. One object per project.
@@ -158,15 +158,15 @@ impl Budget {
     }
 }
 
-#[derive(Default)]
 struct Counted {
-    keys: BTreeMap<String, Budget>,
-    addresses: BTreeMap<IpAddr, Meter>,
+    keys: Sorted<String, Budget>,
+    addresses: Sorted<IpAddr, Meter>,
 }
 
 thread_local! {
     /// Lives as long as the isolate. Never borrowed across an await.
-    static COUNTED: RefCell<Counted> = RefCell::default();
+    static COUNTED: RefCell<Counted> =
+        const { RefCell::new(Counted { keys: Sorted::new(), addresses: Sorted::new() }) };
     static DEFAULTS: OnceCell<ProjectRates> = const { OnceCell::new() };
 }
 
@@ -186,7 +186,9 @@ impl Passed {
             if let Some((address, rate)) = &self.address {
                 let meter = counted.addresses.get(address).copied().unwrap_or_default();
                 let charged = rate.charge(meter, now(), events);
-                make_room(&mut counted.addresses);
+                if counted.addresses.get(address).is_none() {
+                    make_room(&mut counted.addresses);
+                }
                 counted.addresses.insert(*address, charged);
             }
         });
@@ -245,16 +247,20 @@ fn judge(subject: &str, rates: [PerSecond; 2]) -> Verdict {
 
 fn with_budget<T>(subject: &str, act: impl FnOnce(&mut Budget) -> T) -> T {
     COUNTED.with_borrow_mut(|counted| {
-        if !counted.keys.contains_key(subject) {
-            make_room(&mut counted.keys);
+        if let Some(budget) = counted.keys.get_mut(subject) {
+            return act(budget);
         }
-        act(counted.keys.entry(subject.to_owned()).or_default())
+        make_room(&mut counted.keys);
+        let mut budget = Budget::default();
+        let done = act(&mut budget);
+        counted.keys.insert(subject.to_owned(), budget);
+        done
     })
 }
 
-fn make_room<K: Ord, V>(counted: &mut BTreeMap<K, V>) {
+fn make_room<K: Ord, V>(counted: &mut Sorted<K, V>) {
     if counted.len() >= COUNTED_MAX {
-        counted.pop_first();
+        counted.drop_last();
     }
 }
 

@@ -228,7 +228,8 @@ fn word_before(bytes: &[u8], start: usize) -> Option<Strength> {
     if !is_apart {
         return None;
     }
-    let text = String::from_utf8_lossy(bytes.get(from..start)?).to_lowercase();
+    // The one letter beyond ASCII in the words; the tables of all letters are larger than this file.
+    let text = String::from_utf8_lossy(bytes.get(from..start)?).to_ascii_lowercase().replace('\u{c9}', "\u{e9}");
     let mut rest = trim_gaps(&text);
     let says_so = text.get(rest.len()..).unwrap_or_default().contains([':', '=', '/', '.'])
         || text.ends_with("%3a")

@@ -19,7 +19,7 @@ const ATTEMPTS_MAX: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct Names<'a> {
     seen: BTreeSet<Cow<'a, str>>,
-    written: BTreeSet<String>,
+    written: BTreeSet<Cow<'a, str>>,
 }
 
 impl<'a> Names<'a> {
@@ -36,7 +36,7 @@ impl<'a> Names<'a> {
         }
         let mut legal = wanted;
         for _ in 0..ATTEMPTS_MAX {
-            if self.written.insert(legal.clone().into_owned()) {
+            if self.written.insert(legal.clone()) {
                 return legal;
             }
             let mut longer = legal.into_owned();
@@ -48,7 +48,7 @@ impl<'a> Names<'a> {
 
     /// Keeps a name for a member that is written otherwise.
     pub(crate) fn reserve(&mut self, name: &str) {
-        self.written.insert(name.to_owned());
+        self.written.insert(Cow::Owned(name.to_owned()));
     }
 }
 
