@@ -272,6 +272,7 @@ const SECTIONS: &[&[&str]] = &[
     &["limits"],
     &["query"],
     &["http"],
+    &["tls"],
     &["rates"],
     &["gate"],
     &["places"],
@@ -370,5 +371,16 @@ mod tests {
         let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/rivulet.toml");
         let config = Config::read(Some(Path::new(sample)), std::iter::empty()).unwrap();
         assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+        // A setting that is not in the sample has its default, too.
+        let text = std::fs::read_to_string(sample).unwrap();
+        let shown = format!("{config:?}");
+        let names = shown.split([' ', '{', '}', '(', ')', ',']).filter_map(|word| word.strip_suffix(':'));
+        for name in names.filter(|name| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')) {
+            assert!(text.contains(name), "{name} is not in the sample");
+        }
+        for section in text.lines().filter_map(|line| line.strip_prefix('[')?.strip_suffix(']')) {
+            let path: Vec<_> = section.split('.').collect();
+            assert!(SECTIONS.contains(&path.as_slice()), "no variable can name a field of [{section}]");
+        }
     }
 }

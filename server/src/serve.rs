@@ -193,6 +193,9 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     crate::trace::hide_panics();
     let running = start(config).await?;
     println!("rivulet listens on {}://{}", running.scheme, running.address);
+    // Only TLS does something about it, but nobody should end by being asked to read his files again.
+    let _hangups =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).context("can't listen for SIGHUP")?;
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .context("can't listen for SIGTERM")?;
     tokio::select! {

@@ -137,6 +137,8 @@ fn type_of(path: &PropertyPath, cell: &Cell) -> &'static str {
         Cell::Text(text) if query::instant_of(text).is_some() => "datetime",
         Cell::Text(_) => "string",
         Cell::List(_) if path.as_str() == GEO_PATH => "geo",
+        // An empty object has no property of its own, and no type that a later value could not have.
+        Cell::List(text) if text == "{}" => NULL,
         Cell::List(_) => "array",
     }
 }

@@ -339,5 +339,5 @@ fn print_fields(fields: &[(&str, &str)], json: bool) -> anyhow::Result<()> {
             fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
         return print(&format!("{}\n", serde_json::Value::Object(object)));
     }
-    fields.iter().try_for_each(|(name, value)| print(&format!("{name:<12}{value}\n")))
+    fields.iter().try_for_each(|(name, value)| print(&format!("{name:<17}{value}\n")))
 }
