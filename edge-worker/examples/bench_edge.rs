@@ -41,7 +41,7 @@ fn main() -> Result<()> {
     for (folder, name) in [(&built, "index.js"), (&built, "index_bg.wasm")] {
         fs::copy(folder.join(name), dir.join(name))?;
     }
-    for name in ["yardstick.mjs", "standin.mjs"] {
+    for name in ["yardstick.mjs", "yardstick_exact.mjs", "yardstick_scrub.mjs", "standin.mjs"] {
         fs::copy(root.join("tests/edge").join(name), dir.join(name))?;
     }
     let request = request()?;

@@ -25,7 +25,11 @@ const worker :Workerd.Worker = (
 );
 
 const yardstick :Workerd.Worker = (
-  modules = [(name = "yardstick.mjs", esModule = embed "yardstick.mjs")],
+  modules = [
+    (name = "yardstick.mjs", esModule = embed "yardstick.mjs"),
+    (name = "yardstick_exact.mjs", esModule = embed "yardstick_exact.mjs"),
+    (name = "yardstick_scrub.mjs", esModule = embed "yardstick_scrub.mjs"),
+  ],
   compatibilityDate = "2026-07-01",
   bindings = [(name = "EVENTS", queue = "standin"), (name = "KEYS", kvNamespace = "standin")],
 );
