@@ -18,12 +18,13 @@ pub struct Options {
     /// Milliseconds that the first append of a group may wait for others to share its fsync. It waits only while fewer
     /// appends have come than were in the group before, so a single sender never waits. Default 5; 0 never waits.
     pub linger_ms: u64,
-    /// Bytes at which a group waits no longer. Default 1 MiB.
+    /// Bytes at which a group waits no longer. What came while the group before was synced goes along, up to four times
+    /// this. Default 1 MiB.
     pub batch_bytes_max: u64,
     /// Records that may wait for the writer. More are refused as [`Busy`](crate::AppendError::Busy). Default 65,536.
     pub queue_records_max: u64,
     /// Bytes that may wait for the writer, with 24 for each record. More are refused as
-    /// [`Busy`](crate::AppendError::Busy). Default 64 MiB: the memory that waiting appends can take.
+    /// [`Busy`](crate::AppendError::Busy). Default 48 MiB: the memory that waiting appends can take.
     pub queue_bytes_max: u64,
     /// Bytes of one record. Longer ones are refused as [`TooLarge`](crate::AppendError::TooLarge). Default 16 MiB, at
     /// most 64 MiB.
@@ -46,7 +47,7 @@ impl Default for Options {
             linger_ms: 5,
             batch_bytes_max: 1 << 20,
             queue_records_max: 65_536,
-            queue_bytes_max: 64 << 20,
+            queue_bytes_max: 48 << 20,
             record_bytes_max: 16 << 20,
             reserve_bytes: 256 << 20,
             log_bytes_max: None,

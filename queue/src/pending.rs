@@ -86,6 +86,8 @@ pub(crate) struct Wish {
     pub(crate) appends: usize,
     /// Bytes that are worth no more waiting.
     pub(crate) bytes: u64,
+    /// Bytes at which a group ends, whatever waits.
+    pub(crate) bytes_max: u64,
     /// How long to wait for a first append; none waits for ever.
     pub(crate) idle: Option<Duration>,
 }
@@ -190,7 +192,7 @@ impl Pending {
         }
         let mut group = Vec::new();
         let mut bytes = 0;
-        while bytes < wish.bytes
+        while bytes < wish.bytes_max
             && let Some(job) = inner.jobs.pop_front()
         {
             inner.waiting.records -= job.records.len() as u64;

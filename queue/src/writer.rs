@@ -22,6 +22,10 @@ use crate::shared::Shared;
 /// the 5 seconds in which writing must go on.
 const FULL_LOOK: Duration = Duration::from_secs(1);
 
+/// How many times `batch_bytes_max` a group may be, of what came while the one before was synced. Most of a sync's time
+/// does not depend on its bytes, so what waits goes along rather than wait for one more.
+const GROUP_FACTOR: u64 = 4;
+
 /// Why a group was not written.
 enum Halt {
     /// No room. Nothing of the group is on disk.
@@ -73,6 +77,7 @@ impl Writer {
                 linger: Duration::from_millis(self.shared.options.linger_ms),
                 appends: self.appends,
                 bytes: self.shared.options.batch_bytes_max,
+                bytes_max: self.shared.options.batch_bytes_max.saturating_mul(GROUP_FACTOR),
                 idle: self.shared.full.load(Ordering::Relaxed).then_some(FULL_LOOK),
             };
             match self.shared.pending.take(&wish) {
@@ -153,7 +158,7 @@ impl Writer {
     fn encode(&mut self, jobs: &[Job]) -> Offset {
         self.buffer.clear();
         // One huge group must not hold its memory for ever.
-        self.buffer.shrink_to(usize_of(self.shared.options.batch_bytes_max.saturating_mul(2)));
+        self.buffer.shrink_to(usize_of(self.shared.options.batch_bytes_max.saturating_mul(GROUP_FACTOR)));
         self.starts.clear();
         let mut offset = self.next;
         for (place, (length, record)) in (0..).zip(jobs.iter().flat_map(|job| &job.records)) {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use http_body_util::BodyExt;
 use protocol::{ErrorCode, Refusal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -26,6 +26,9 @@ pub enum BodyError {
 /// Bodies beyond their limit are read on up to this many bytes, so that the sender sees the refusal and not a broken
 /// connection.
 const DRAIN_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Bytes that are set aside for a body that says it is so long, when it begins to arrive.
+const DECLARED_BYTES_MAX: usize = 32 * 1024;
 
 /// A body and the room in memory that it takes, which is given back when it is dropped.
 #[derive(Debug, Default)]
@@ -51,6 +54,7 @@ pub fn room_for_bodies(bytes: usize) -> Semaphore {
 pub async fn read_body(body: Body, bytes_max: usize, server: &Server) -> Result<Received, BodyError> {
     let reading = async {
         let (mut body, mut received) = (body, Received::default());
+        let declared = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default();
         let pause_max = Duration::from_millis(server.config.http.body_pause_ms_max);
         while let Some(frame) = tokio::time::timeout(pause_max, body.frame()).await.map_err(|_| BodyError::Broken)? {
             let Ok(frame) = frame else { return Err(BodyError::Broken) };
@@ -64,6 +68,10 @@ pub async fn read_body(body: Body, bytes_max: usize, server: &Server) -> Result<
                 drop(received);
                 discard(body).await;
                 return Err(BodyError::NoRoom);
+            }
+            if received.bytes.is_empty() {
+                // Once rather than by doubling; not for who has sent nothing yet, and not all that somebody declares.
+                received.bytes.reserve_exact(declared.min(DECLARED_BYTES_MAX).max(data.len()));
             }
             received.bytes.extend_from_slice(data);
         }
@@ -102,14 +110,18 @@ pub async fn discard(body: Body) {
 const SENT_AWAY_BYTES_MAX: usize = 256 * 1024;
 
 /// As [`discard`], for who is sent away under overload.
-pub async fn discard_little(body: Body) {
+pub async fn discard_little(body: impl hyper::body::Body) {
     discard_up_to(body, SENT_AWAY_BYTES_MAX).await;
 }
 
-async fn discard_up_to(body: Body, bytes_max: usize) {
+async fn discard_up_to(body: impl hyper::body::Body, bytes_max: usize) {
     let reading = async {
-        let mut frames = http_body_util::Limited::new(body, bytes_max);
-        while let Some(Ok(_)) = frames.frame().await {}
+        let (mut frames, mut left) = (std::pin::pin!(body), bytes_max);
+        while let Some(Ok(frame)) = frames.frame().await {
+            let bytes = frame.data_ref().map_or(0, hyper::body::Buf::remaining);
+            let Some(rest) = left.checked_sub(bytes) else { return };
+            left = rest;
+        }
     };
     let _ = tokio::time::timeout(DISCARD_MAX, reading).await;
 }

@@ -194,7 +194,7 @@ impl Default for HttpSettings {
             request_ms_max: 360_000,
             idle_ms_max: 75_000,
             connections_max: 10_000,
-            bodies_bytes_max: 128 * 1024 * 1024,
+            bodies_bytes_max: 48 * 1024 * 1024,
             drain_ms: 10_000,
             trusted_proxies: Vec::new(),
         }

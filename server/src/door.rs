@@ -13,6 +13,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use collector::{Asked, Decision, Reply};
 use protocol::access::{Access, Grant};
+use protocol::{ErrorCode, ProjectId};
 
 use crate::body::{BodyError, Received, discard_little, read_body};
 use crate::config::Config;
@@ -88,6 +89,29 @@ impl Door {
         }
     }
 
+    /// Whether anybody at all would be sent away now; cheap enough to be asked for every request.
+    #[must_use]
+    pub fn is_tight(&self) -> bool {
+        self.gate.is_tight()
+    }
+
+    /// Whether a write to this project would be sent away now.
+    #[must_use]
+    pub fn is_shut(&self, project: &ProjectId) -> bool {
+        self.gate.is_shut(project)
+    }
+
+    /// Seconds after which one who finds no place may come again.
+    #[must_use]
+    pub const fn retry_after_s(&self) -> u32 {
+        self.retry_after_s
+    }
+
+    /// Counts a write that was sent away for want of a place.
+    pub fn count_full(&self, status: u16, telemetry: &Telemetry) {
+        count(status, ByLimit::Share, telemetry);
+    }
+
     fn full(&self, asked: &Asked, telemetry: &Telemetry) -> Reply {
         slow_down(asked, self.retry_after_s, ByLimit::Share, telemetry)
     }
@@ -127,11 +151,14 @@ pub async fn send_away(reply: Reply, parts: &Parts, body: Body) -> Response {
 
 fn slow_down(asked: &Asked, seconds: u32, by: ByLimit, telemetry: &Telemetry) -> Reply {
     let reply = asked.slow_down(seconds);
-    telemetry.limited.get_or_create(&by).inc();
-    let code =
-        if reply.status == 429 { protocol::ErrorCode::TooManyRequests } else { protocol::ErrorCode::Unavailable };
-    telemetry.refused.get_or_create(&ByCode(code)).inc();
+    count(reply.status, by, telemetry);
     reply
+}
+
+fn count(status: u16, by: ByLimit, telemetry: &Telemetry) {
+    telemetry.limited.get_or_create(&by).inc();
+    let code = if status == 429 { ErrorCode::TooManyRequests } else { ErrorCode::Unavailable };
+    telemetry.refused.get_or_create(&ByCode(code)).inc();
 }
 
 fn declared_bytes(parts: &Parts) -> u64 {

@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,8 @@ pub struct Gate {
     places: u32,
     hasher: RandomState,
     state: Mutex<State>,
+    /// Whether a look at the state may find somebody shut out; written under its lock.
+    is_tight: AtomicBool,
 }
 
 struct State {
@@ -83,7 +86,24 @@ impl Gate {
     #[must_use]
     pub fn new(places: u32) -> Arc<Self> {
         let state = State { taken: 0, kept: 0, weights: 0, shares: HashMap::default(), ticked: Instant::now() };
-        Arc::new(Self { places: places.max(1), hasher: RandomState::new(), state: Mutex::new(state) })
+        Arc::new(Self {
+            places: places.max(1),
+            hasher: RandomState::new(),
+            state: Mutex::new(state),
+            is_tight: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether any request would be sent away now; false when there certainly are places for all.
+    #[must_use]
+    pub fn is_tight(&self) -> bool {
+        self.is_tight.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether it is, after every change.
+    fn weigh(&self, state: &State) {
+        let free = self.places.saturating_sub(state.taken);
+        self.is_tight.store(free <= self.places / NEWCOMERS + state.kept, Ordering::Relaxed);
     }
 
     /// Whether a request to this project would be sent away now, by what is known without a look-up.
@@ -110,6 +130,7 @@ impl Gate {
         share.taken = share.taken.saturating_add(1);
         state.taken = state.taken.saturating_add(1);
         state.keep(place.whose, share, self.places);
+        self.weigh(&state);
         place.is_held = true;
     }
 
@@ -130,6 +151,7 @@ impl Gate {
             state.taken += 1;
         }
         state.keep(whose, share, self.places);
+        self.weigh(&state);
         drop(state);
         lets_in.then(|| Place { gate: Arc::clone(self), whose, is_held: true })
     }
@@ -141,6 +163,7 @@ impl Gate {
             share.taken = share.taken.saturating_sub(1);
             state.keep(whose, share, self.places);
         }
+        self.weigh(&state);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -10,13 +10,16 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 
-use anyhow::Context;
+use anyhow::Context as _;
 use protocol::{Offset, ProjectId};
-use queue::{AppendError, Consumer, Log};
+use queue::{AppendError, Appending, Consumer, Log};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -232,14 +235,7 @@ impl Ledger {
     /// As [`Log::append`].
     pub async fn append(self: &Arc<Self>, log: &Log, entries: Vec<Entry>) -> Result<Offset, AppendError> {
         let (records, worths): (Vec<_>, Vec<_>) = entries.into_iter().map(|entry| (entry.record, entry.worth)).unzip();
-        let appending = log.append(records);
-        let ledger = Arc::clone(self);
-        let noted = tokio::spawn(async move {
-            let last = appending.await?;
-            ledger.note(last, worths);
-            Ok(last)
-        });
-        noted.await.unwrap_or(Err(AppendError::Closed))
+        Noting { appending: Some(log.append(records)), worths, ledger: Arc::clone(self) }.await
     }
 
     fn note(&self, last: Offset, worths: Vec<Option<(ProjectId, Count)>>) {
@@ -316,6 +312,45 @@ impl Ledger {
 
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An append that is noted when it is durable. Mostly by who waits for it, which costs nothing; only when that one is
+/// dropped before does a task of its own wait on.
+#[derive(Debug)]
+struct Noting {
+    /// None when it is done.
+    appending: Option<Appending>,
+    worths: Vec<Option<(ProjectId, Count)>>,
+    ledger: Arc<Ledger>,
+}
+
+impl Future for Noting {
+    type Output = Result<Offset, AppendError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(appending) = &mut self.appending else { return Poll::Ready(Err(AppendError::Closed)) };
+        let appended = ready!(Pin::new(appending).poll(context));
+        self.appending = None;
+        if let Ok(last) = appended {
+            let worths = std::mem::take(&mut self.worths);
+            self.ledger.note(last, worths);
+        }
+        Poll::Ready(appended)
+    }
+}
+
+impl Drop for Noting {
+    fn drop(&mut self) {
+        let Some(appending) = self.appending.take() else { return };
+        // Without a runtime the process ends, and the next one reads the log.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (ledger, worths) = (Arc::clone(&self.ledger), std::mem::take(&mut self.worths));
+        runtime.spawn(async move {
+            if let Ok(last) = appending.await {
+                ledger.note(last, worths);
+            }
+        });
     }
 }
 

@@ -38,6 +38,7 @@ pub mod scoped;
 pub mod sealing;
 pub mod serve;
 pub mod share;
+pub mod shed;
 pub mod telemetry;
 pub mod tls;
 pub mod trace;

@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::HttpSettings;
+use crate::shed::{Shed, Turned};
 use crate::tls::Acceptor;
 use crate::trace::Tracer;
 use crate::watch::{Activity, Patience, Verdict, Watched};
@@ -40,7 +41,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// How long an idle connection gets to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
 /// Bytes of a head, and of what is read ahead of a body, per connection of HTTP/1. A pixel's target has up to 20,000.
-const HTTP1_BUFFER_BYTES_MAX: usize = 64 * 1024;
+const HTTP1_BUFFER_BYTES_MAX: usize = 32 * 1024;
 /// Headers of one request.
 const HEADERS_MAX: usize = 100;
 /// Bytes of all headers of a request of HTTP/2.
@@ -58,6 +59,7 @@ struct Shared {
     http: Builder<TokioExecutor>,
     patience: Patience,
     tracer: Arc<Tracer>,
+    shed: Option<Arc<Shed>>,
     router: Router,
 }
 
@@ -65,7 +67,7 @@ struct Shared {
 pub async fn listen(
     listener: TcpListener,
     tls: Option<Acceptor>,
-    router: Router,
+    (router, shed): (Router, Option<Shed>),
     settings: HttpSettings,
     mut told: watch::Receiver<bool>,
 ) {
@@ -78,6 +80,7 @@ pub async fn listen(
             idle: Duration::from_millis(settings.idle_ms_max),
         },
         tracer: Arc::new(Tracer::new(Duration::from_millis(settings.request_ms_max))),
+        shed: shed.map(Arc::new),
         router,
     });
     loop {
@@ -145,12 +148,23 @@ where
 {
     let inner = TowerToHyperService::new(shared.router.clone());
     let (begun, tracer) = (Arc::clone(&activity), Arc::clone(&shared.tracer));
+    let (shed, turned) = (shared.shed.clone(), Arc::new(Turned::default()));
     let service = service_fn(move |mut request: Request<Incoming>| {
         let running = begun.begin(request.version() == hyper::Version::HTTP_2);
-        request.extensions_mut().insert(peer);
-        let (note, answer) = (tracer.note(&request), inner.call(request));
+        let note = tracer.note(&request);
+        let away = shed.as_ref().and_then(|shed| Some((Arc::clone(shed), shed.turns_away(&request)?)));
+        let way = match away {
+            Some((shed, form)) => Err((shed, form, request, Arc::clone(&turned))),
+            None => {
+                request.extensions_mut().insert(peer);
+                Ok(inner.call(request))
+            }
+        };
         async move {
-            let answer = note.answer(answer).await;
+            let answer = match way {
+                Ok(answer) => note.answer(answer).await,
+                Err((shed, form, request, turned)) => Ok(note.sign(shed.answer(form, request, &turned).await).await),
+            };
             drop(running);
             answer
         }

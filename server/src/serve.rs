@@ -23,6 +23,7 @@ use crate::metadata::Metadata;
 use crate::process::Process;
 use crate::quarantine::Quarantine;
 use crate::routes::router;
+use crate::shed::Shed;
 use crate::telemetry::Telemetry;
 
 /// How often it is looked whether a part has failed.
@@ -110,7 +111,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         config,
     });
     let settings = server.config.http.clone();
-    let serving = tokio::spawn(listen(listener, tls, router(Arc::clone(&server)), settings, told));
+    let parts = (router(Arc::clone(&server)), Some(Shed::new(Arc::clone(&server))));
+    let serving = tokio::spawn(listen(listener, tls, parts, settings, told));
     tracing::info!(%address, scheme, "listening");
     Ok(Running { scheme, address, stopping, shutdown, server, serving, log, processing, drain })
 }

@@ -159,7 +159,7 @@ mod tests {
         };
         let (change, tls) = watch::channel(acceptor_of("one"));
         let settings = crate::config::HttpSettings::default();
-        let listening = tokio::spawn(crate::listen::listen(listener, Some(tls), router, settings, told));
+        let listening = tokio::spawn(crate::listen::listen(listener, Some(tls), (router, None), settings, told));
 
         for (protocol, version) in [(&b"h2"[..], "HTTP/2.0"), (b"http/1.1", "HTTP/1.1")] {
             let stream = connect(address, "one", protocol).await.unwrap();

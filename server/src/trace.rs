@@ -124,18 +124,23 @@ impl Note {
     where
         F: Future<Output = Result<Response, Infallible>>,
     {
-        let Self { id, line, limit } = self;
-        let answered = match tokio::time::timeout(limit, AssertUnwindSafe(answer).catch_unwind()).await {
+        let answered = match tokio::time::timeout(self.limit, AssertUnwindSafe(answer).catch_unwind()).await {
             Ok(Ok(answered)) => answered,
             Ok(Err(_)) => {
                 Ok(refuse(&Refusal::new(ErrorCode::Internal, "the request failed; the operator's log says why")))
             }
             Err(_) => {
-                tracing::warn!(limit_ms = limit.as_millis(), "a request took too long");
+                tracing::warn!(limit_ms = self.limit.as_millis(), "a request took too long");
                 Ok(refuse(&Refusal::new(ErrorCode::Unavailable, "the request took too long")))
             }
         };
-        let Ok(mut response) = answered;
+        let Ok(response) = answered;
+        Ok(self.sign(response).await)
+    }
+
+    /// Puts the request's id into its answer, and a line into the access log.
+    pub async fn sign(self, mut response: Response) -> Response {
+        let Self { id, line, .. } = self;
         if response.status().is_server_error() {
             response = named(response, &id).await;
         }
@@ -144,7 +149,7 @@ impl Note {
             tracing::debug!(target: "access", %method, path, status, ms, "answered");
         }
         response.headers_mut().insert(REQUEST_ID, id);
-        Ok(response)
+        response
     }
 }
 

@@ -108,11 +108,16 @@ pub(crate) struct Summed {
     inner: Box<dyn Output>,
     hash: crc32fast::Hasher,
     size_bytes: u64,
+    unsynced_bytes: u64,
 }
+
+/// Bytes after which a file is synced while it is still written. A sync of the log has to wait for those of other files that
+/// the system has begun; a merged segment at once would be a second of it.
+const SYNC_EVERY_BYTES: u64 = 4 << 20;
 
 impl Summed {
     pub(crate) fn new(inner: Box<dyn Output>) -> Self {
-        Self { inner, hash: crc32fast::Hasher::new(), size_bytes: 0 }
+        Self { inner, hash: crc32fast::Hasher::new(), size_bytes: 0, unsynced_bytes: 0 }
     }
 
     /// Syncs; gives the number of bytes written and their CRC-32.
@@ -127,7 +132,13 @@ impl Write for Summed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(bytes)?;
         self.hash.update(bytes.get(..written).unwrap_or_default());
-        self.size_bytes += u64::try_from(written).unwrap_or(u64::MAX);
+        let more = u64::try_from(written).unwrap_or(u64::MAX);
+        self.size_bytes += more;
+        self.unsynced_bytes += more;
+        if self.unsynced_bytes >= SYNC_EVERY_BYTES {
+            self.unsynced_bytes = 0;
+            self.inner.sync()?;
+        }
         Ok(written)
     }
 

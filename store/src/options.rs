@@ -39,15 +39,15 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             tail_rows_max: 65_536,
-            tail_bytes_max: 256 * 1024 * 1024,
+            tail_bytes_max: 48 * 1024 * 1024,
             flush_after_ms: 10_000,
             segment_rows_max: 1_000_000,
             segment_bytes_max: 256 * 1024 * 1024,
             flush_days_max: 8,
             compact_segments_min: 8,
             columns_max: 2_000,
-            cache_bytes_max: 512 * 1024 * 1024,
-            numbers_bytes_max: 256 * 1024 * 1024,
+            cache_bytes_max: 64 * 1024 * 1024,
+            numbers_bytes_max: 32 * 1024 * 1024,
             verify_bytes_max: 2 * 1024 * 1024 * 1024,
             skip_damaged: false,
         }

@@ -10,7 +10,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tests::server::{Folder, Project, Server, client, create_project, post};
 
@@ -175,6 +175,36 @@ fn a_request_keeps_its_id_and_a_failure_names_it() {
     let mut buffer = [0; 12];
     holds.read_exact(&mut buffer).unwrap();
     assert_eq!(&buffer, b"HTTP/1.1 201");
+}
+
+#[test]
+fn who_finds_no_place_twice_is_answered_when_he_was_told_to_come() {
+    let few = [
+        ("RIVULET_GATE_WRITES_MAX", "1"),
+        ("RIVULET_GATE_BODY_GRACE_MS", "60000"),
+        ("RIVULET_GATE_RETRY_AFTER_S", "1"),
+    ];
+    let (_folder, project, server) = start("repeats", &few);
+    let connect = || TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
+    let head = format!(
+        "POST /3.0/projects/{}/batches HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nContent-Length: 2\r\n\r\n",
+        project.id, project.write_key
+    );
+    let mut holds = connect();
+    holds.write_all(head.as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let mut repeats = connect();
+    for (times, waits_ms) in [(0, 0..500), (1, 500..5_000)] {
+        let begun = Instant::now();
+        repeats.write_all(format!("{head}{{}}").as_bytes()).unwrap();
+        let mut answer = [0; 1024];
+        let read = repeats.read(&mut answer).unwrap();
+        let answer = String::from_utf8_lossy(&answer[..read]).to_lowercase();
+        assert!(answer.starts_with("http/1.1 429") && answer.contains("retry-after: 1\r\n"), "{answer}");
+        assert!(answer.contains("x-request-id: ") && answer.contains("toomanyrequests"), "{answer}");
+        let ms = begun.elapsed().as_millis();
+        assert!(waits_ms.contains(&ms), "{times}: {ms} ms");
+    }
 }
 
 #[test]

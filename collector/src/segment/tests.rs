@@ -29,11 +29,16 @@ fn run(target: &str, headers: Headers<'_>, body: &str, settings: &ProjectSetting
     let access = |asked: &crate::Asked| {
         if asked.key.hash() == Some(&key().hash()) { known.clone() } else { Access::UnknownKey }
     };
+    let unread = |reply| Decision { project: None, reply, record: None, counts: crate::Counts::default() };
+    // As the shells do: a key in the body is looked for first.
     if asked.awaits_key() {
+        if body.len() > asked.body_bytes_max {
+            return unread(asked.too_large());
+        }
         asked.find_key(body.as_bytes());
     }
     if let Err(reply) = asked.admit(&access(&asked)) {
-        return Decision { project: None, reply, record: None, counts: crate::Counts::default() };
+        return unread(reply);
     }
     let moment = Moment { now: NOW, random: [0; 10] };
     asked.decide(&access(&asked), body.as_bytes(), &moment, &Caller { headers, ..Caller::default() }, &limits)

@@ -72,7 +72,7 @@ fn what_piles_up_during_a_sync_shares_the_next_one() {
 #[test]
 fn a_group_is_bounded_by_its_bytes() {
     let disk = FaultDisk::new();
-    let (log, _) = try_open(&disk, Options { batch_bytes_max: 300, segment_bytes_max: 1 << 20, ..options() }).unwrap();
+    let (log, _) = try_open(&disk, Options { batch_bytes_max: 75, segment_bytes_max: 1 << 20, ..options() }).unwrap();
     let held = disk.hold_syncs();
     let first = log.append(vec![vec![0]]);
     held.wait_for(1);
@@ -82,7 +82,7 @@ fn a_group_is_bounded_by_its_bytes() {
     for other in others {
         other.wait().unwrap();
     }
-    // 124 bytes each with the frame: three reach 300 bytes.
+    // 124 bytes each with the frame: three reach four times 75 bytes.
     assert_eq!(log.state().groups, 1 + 4);
 }
 
