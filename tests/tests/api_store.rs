@@ -145,6 +145,21 @@ fn check_balance(server: &Server, project: &Project, expected: &[(&str, u64)]) {
     let balance = balance(server, project);
     for (name, expected) in expected {
         assert_eq!(balance[*name], *expected, "{name}: {balance}");
+#[test]
+fn a_deletion_that_says_nothing_or_is_misspelt_deletes_nothing() {
+    let (_folder, project, server) = start("delete-nothing", &[]);
+    send(&server, &project, &json!({ "c": [{ "n": 1 }] }));
+    check_count(&server, &project, "c", 1);
+    for asked in ["filters=", "filters=[]", "filters=null", "timeframe=", "timezone=UTC", "filter=x", "timefram=x"] {
+        let (status, answer) = call(&server, &project, "DELETE", &format!("/events/c?{asked}"), &project.master_key);
+        assert_eq!((status, &answer["error_code"]), (400, &json!("InvalidParameterError")), "{asked}: {answer}");
+        assert_eq!(count(&server, &project, "c"), 1, "{asked}");
+    }
+    let path = format!("/events/c?api_key={}&_=7", project.master_key);
+    assert_eq!(call(&server, &project, "DELETE", &path, "").0, 204);
+    assert_eq!(count(&server, &project, "c"), 0);
+}
+
     }
 }
 
