@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{Version, header};
 use http_body_util::BodyExt;
 use protocol::{ErrorCode, Refusal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -97,6 +99,13 @@ pub async fn discard(body: Body) {
     discard_up_to(body, DRAIN_BYTES_MAX).await;
 }
 
+/// Whether the sender of a request that is refused unread waits for `100 Continue` and has sent no body. Over HTTP/2 a body
+/// that is not read resets the stream, and with it the answer, so there it is always read.
+#[must_use]
+pub fn is_unsent(parts: &Parts) -> bool {
+    parts.version < Version::HTTP_2 && parts.headers.contains_key(header::EXPECT)
+}
+
 /// Bytes of a body that are thrown away of one who is sent away because there is too much to do; a longer one is not worth
 /// its reading, and its connection breaks.
 const SENT_AWAY_BYTES_MAX: usize = 256 * 1024;
@@ -125,6 +134,30 @@ impl BodyError {
             ),
             Self::Broken => Refusal::new(ErrorCode::RequestTimeout, "the body did not arrive whole in time"),
             Self::NoRoom => Refusal::new(ErrorCode::Unavailable, "too many bodies are on their way"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::Request;
+
+    #[test]
+    fn only_before_http_2_is_a_body_left_unread() {
+        for (version, expects, unsent) in [
+            (Version::HTTP_10, true, true),
+            (Version::HTTP_11, true, true),
+            (Version::HTTP_11, false, false),
+            (Version::HTTP_2, true, false),
+            (Version::HTTP_2, false, false),
+        ] {
+            let mut request = Request::builder().version(version);
+            if expects {
+                request = request.header(header::EXPECT, "100-continue");
+            }
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            assert_eq!(is_unsent(&parts), unsent, "{version:?}");
         }
     }
 }

@@ -8,14 +8,13 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::Response;
 use collector::{Asked, Caller, Head, Headers, Moment, Reply, Routed};
 use protocol::{ErrorCode, ProjectId, Refusal};
 use queue::AppendError;
 
-use crate::body::{BodyError, discard, read_body};
+use crate::body::{BodyError, discard, is_unsent, read_body};
 use crate::door::send_away;
 use crate::http::{RETRY_AFTER_S, Server, fault, now, refuse, respond};
 use crate::ledger::Entry;
@@ -109,7 +108,7 @@ fn unread(asked: &Asked, error: BodyError) -> Response {
 
 /// Replies to a request whose body nobody wants. A caller that waits for `100 Continue` has not sent it and is spared.
 async fn respond_unread(reply: Reply, parts: &Parts, body: Body) -> Response {
-    if !parts.headers.contains_key(header::EXPECT) {
+    if !is_unsent(parts) {
         discard(body).await;
     }
     respond(reply)
