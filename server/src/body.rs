@@ -40,6 +40,9 @@ pub struct Received {
 /// Bytes of one permit of [`Server::bodies`].
 const ROOM_BYTES: usize = 16 * 1024;
 
+/// How many times larger events are unpacked, at the most usually. What becomes even larger is counted when it is there.
+const USUAL_RATIO: usize = 16;
+
 /// Permits for bodies of so many bytes together.
 #[must_use]
 pub fn room_for_bodies(bytes: usize) -> Semaphore {
@@ -76,6 +79,26 @@ pub async fn read_body(body: Body, bytes_max: usize, server: &Server) -> Result<
 }
 
 impl Received {
+    /// Takes room for what the body becomes beside itself, as far as it has none yet.
+    ///
+    /// # Errors
+    /// When all bodies together leave no room.
+    pub fn reserve(&mut self, server: &Server, more: usize) -> Result<(), BodyError> {
+        self.take_room(server, more).ok_or(BodyError::NoRoom)
+    }
+
+    /// As [`Received::reserve`], for a compressed body that is about to be unpacked to `bytes_max` at most.
+    ///
+    /// # Errors
+    /// As [`Received::reserve`].
+    pub fn reserve_unpacked(&mut self, server: &Server, parts: &Parts, bytes_max: usize) -> Result<(), BodyError> {
+        let encoding = parts.headers.get(header::CONTENT_ENCODING);
+        if encoding.is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            return Ok(());
+        }
+        self.reserve(server, self.bytes.len().saturating_mul(USUAL_RATIO).min(bytes_max))
+    }
+
     /// Takes room for `more` bytes; none when there is none.
     fn take_room(&mut self, server: &Server, more: usize) -> Option<()> {
         let needed = (self.bytes.len() + more).div_ceil(ROOM_BYTES);

@@ -56,7 +56,9 @@ async fn accept(server: &Server, parts: &Parts, body: Body) -> Result<Response, 
         Ok(pass) => pass,
         Err(reply) => return Err(send_away(reply, parts, body).await),
     };
-    let body = pass.read(body, asked.body_bytes_max, server).await.map_err(|error| unread(&asked, error))?;
+    let mut body = pass.read(body, asked.body_bytes_max, server).await.map_err(|error| unread(&asked, error))?;
+    let room = body.reserve_unpacked(server, parts, asked.body_bytes_max);
+    room.map_err(|error| unread(&asked, error))?;
     // Again, because a body may take its time and a revoked key must stop at once.
     let access = look_up(&asked).map_err(|error| fault("the look-up of the key", error))?;
     let random = metadata::random().map_err(|error| fault("the source of random bytes", error))?;
@@ -69,6 +71,8 @@ async fn accept(server: &Server, parts: &Parts, body: Body) -> Result<Response, 
     pass.settle(&decision, body.bytes.len());
     server.telemetry.count_refused(&decision.counts);
     let Some(record) = decision.record else { return Ok(respond(decision.reply)) };
+    // The record waits for the disk, which is longer than it took to make.
+    body.reserve(server, record.len()).map_err(|error| unread(&asked, error))?;
 
     let events = decision.counts.events_accepted;
     let entry = match decision.project.clone() {
