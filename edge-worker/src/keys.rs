@@ -68,9 +68,10 @@ pub(crate) async fn look_up(env: &Env, project: Option<&ProjectId>, key: &Presen
         },
     };
     Ok(match found {
-        (Some(key), settings) if project.is_none_or(|named| *named == key.project) => {
-            Access::Known(Grant { key, settings: settings.unwrap_or_default() })
+        (Some(key), Some(settings)) if project.is_none_or(|named| *named == key.project) => {
+            Access::Known(Grant { key, settings })
         }
+        // Without its settings nobody knows what its owner wants kept of a caller.
         (_, None) if project.is_some() => Access::UnknownProject,
         _ => Access::UnknownKey,
     })

@@ -9,6 +9,7 @@ mod flatten;
 
 mod addons;
 mod cells;
+mod collections;
 mod context;
 
 use protocol::record::{Record, RecordError, RecordEvent};
@@ -18,6 +19,7 @@ use protocol::{CollectionName, ProjectId};
 use cells::Cells;
 use flatten::{Flat, flatten_event};
 
+pub use collections::Collections;
 pub use dedupe::Dedupe;
 pub use flatten::{FlattenError, flatten};
 
@@ -49,13 +51,25 @@ pub struct Quarantined {
 #[derive(Debug, Default)]
 pub struct Processor {
     dedupe: Dedupe,
+    collections: Collections,
 }
 
 impl Processor {
     /// One that has seen nothing but what `dedupe` remembers.
     #[must_use]
     pub fn new(dedupe: Dedupe) -> Self {
-        Self { dedupe }
+        Self { dedupe, collections: Collections::default() }
+    }
+
+    /// The same, with these collections known and their number limited.
+    #[must_use]
+    pub fn with_collections(self, collections: Collections) -> Self {
+        Self { collections, ..self }
+    }
+
+    /// The collections that are known.
+    pub const fn collections(&mut self) -> &mut Collections {
+        &mut self.collections
     }
 
     /// Event ids that are remembered.
@@ -81,10 +95,11 @@ impl Processor {
         let mut processed = Processed::default();
         let mut tally = Tally::default();
         for (place, event) in record.events.iter().enumerate() {
-            let flat =
-                event.collection.parse::<CollectionName>().map_err(|error| error.to_string()).and_then(|name| {
-                    Ok((name, flatten_event(event.properties.get()).map_err(|error| error.to_string())?))
-                });
+            let flat = event.collection.parse::<CollectionName>().map_err(|error| error.to_string()).and_then(|name| {
+                let flat = flatten_event(event.properties.get()).map_err(|error| error.to_string())?;
+                self.collections.admit(&record.project, &name)?;
+                Ok((name, flat))
+            });
             match flat {
                 // Only what is stored is remembered: a repeat of an event in quarantine must not vanish.
                 Ok((collection, flat)) if self.dedupe.insert(&record.project, event.id, record.received_at) => {

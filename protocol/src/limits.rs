@@ -49,6 +49,8 @@ pub struct Limits {
     pub names_max: usize,
     /// Characters of one string value.
     pub string_chars_max: usize,
+    /// Collections of one project; an event of one more goes to quarantine. Each is a file in every flush.
+    pub collections_max: usize,
 }
 
 impl Default for Limits {
@@ -62,6 +64,7 @@ impl Default for Limits {
             depth_max: 32,
             names_max: 512,
             string_chars_max: 10_000,
+            collections_max: 1_000,
         }
     }
 }

@@ -16,6 +16,8 @@ pub struct ProjectSettings {
     pub redirect_hosts: Vec<String>,
     /// What its keys and callers may send; a member that is unset is the server's.
     pub rates: ProjectRates,
+    /// Whether Keen's legacy scoped keys made with its master key open it. Nothing in one shows that it was not changed.
+    pub legacy_scoped_keys: bool,
 }
 
 /// What is kept of a visitor.
@@ -164,5 +166,6 @@ mod tests {
         assert_eq!(settings, ProjectSettings::default());
         assert!(settings.privacy.scrub && settings.privacy.honour_gpc);
         assert_eq!(settings.privacy.address, AddressPolicy::Drop);
+        assert!(!settings.legacy_scoped_keys);
     }
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
+use axum::http::request::Parts;
+use axum::http::{Version, header};
 use http_body_util::BodyExt;
 use protocol::{ErrorCode, Refusal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -40,6 +42,9 @@ pub struct Received {
 
 /// Bytes of one permit of [`Server::bodies`].
 const ROOM_BYTES: usize = 16 * 1024;
+
+/// How many times larger events are unpacked, at the most usually. What becomes even larger is counted when it is there.
+const USUAL_RATIO: usize = 16;
 
 /// Permits for bodies of so many bytes together.
 #[must_use]
@@ -82,6 +87,26 @@ pub async fn read_body(body: Body, bytes_max: usize, server: &Server) -> Result<
 }
 
 impl Received {
+    /// Takes room for what the body becomes beside itself, as far as it has none yet.
+    ///
+    /// # Errors
+    /// When all bodies together leave no room.
+    pub fn reserve(&mut self, server: &Server, more: usize) -> Result<(), BodyError> {
+        self.take_room(server, more).ok_or(BodyError::NoRoom)
+    }
+
+    /// As [`Received::reserve`], for a compressed body that is about to be unpacked to `bytes_max` at most.
+    ///
+    /// # Errors
+    /// As [`Received::reserve`].
+    pub fn reserve_unpacked(&mut self, server: &Server, parts: &Parts, bytes_max: usize) -> Result<(), BodyError> {
+        let encoding = parts.headers.get(header::CONTENT_ENCODING);
+        if encoding.is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            return Ok(());
+        }
+        self.reserve(server, self.bytes.len().saturating_mul(USUAL_RATIO).min(bytes_max))
+    }
+
     /// Takes room for `more` bytes; none when there is none.
     fn take_room(&mut self, server: &Server, more: usize) -> Option<()> {
         let needed = (self.bytes.len() + more).div_ceil(ROOM_BYTES);
@@ -103,6 +128,13 @@ const DISCARD_MAX: Duration = Duration::from_secs(5);
 /// reply and not a broken connection. Bounded in bytes and time.
 pub async fn discard(body: Body) {
     discard_up_to(body, DRAIN_BYTES_MAX).await;
+}
+
+/// Whether the sender of a request that is refused unread waits for `100 Continue` and has sent no body. Over HTTP/2 a body
+/// that is not read resets the stream, and with it the answer, so there it is always read.
+#[must_use]
+pub fn is_unsent(parts: &Parts) -> bool {
+    parts.version < Version::HTTP_2 && parts.headers.contains_key(header::EXPECT)
 }
 
 /// Bytes of a body that are thrown away of one who is sent away because there is too much to do; a longer one is not worth
@@ -137,6 +169,30 @@ impl BodyError {
             ),
             Self::Broken => Refusal::new(ErrorCode::RequestTimeout, "the body did not arrive whole in time"),
             Self::NoRoom => Refusal::new(ErrorCode::Unavailable, "too many bodies are on their way"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::Request;
+
+    #[test]
+    fn only_before_http_2_is_a_body_left_unread() {
+        for (version, expects, unsent) in [
+            (Version::HTTP_10, true, true),
+            (Version::HTTP_11, true, true),
+            (Version::HTTP_11, false, false),
+            (Version::HTTP_2, true, false),
+            (Version::HTTP_2, false, false),
+        ] {
+            let mut request = Request::builder().version(version);
+            if expects {
+                request = request.header(header::EXPECT, "100-continue");
+            }
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            assert_eq!(is_unsent(&parts), unsent, "{version:?}");
         }
     }
 }

@@ -25,6 +25,8 @@ const PROCESSED_WAIT: Duration = Duration::from_secs(60);
 const PROCESSED_PAUSE: Duration = Duration::from_millis(5);
 /// Properties that every row has; they go with the row only.
 const OWN: [&str; 3] = ["keen.id", "keen.timestamp", "keen.created_at"];
+/// Parameters that clients send with every request and that choose nothing.
+const PASSED_OVER: [&str; 6] = ["api_key", "jsonp", "callback", "modified", "c", "_"];
 
 /// `DELETE /3.0/projects/{project}/events/{collection}`: all of it, or the events that `filters`, `timeframe` and
 /// `timezone` choose.
@@ -173,7 +175,9 @@ fn known(
 
 /// The plan of what is chosen; none when nothing is said and all is meant.
 fn chosen(server: &Server, parts: &Parts, project: &ProjectId, name: &CollectionName) -> Result<Option<Plan>, Refusal> {
-    let given = query::params_from_query(&ask::pairs(parts.uri.query()))?;
+    let pairs = ask::pairs(parts.uri.query());
+    let given = query::params_from_query(&pairs)?;
+    check_chosen(&pairs, &given)?;
     if given.filters.is_none() && given.timeframe.is_none() {
         return Ok(None);
     }
@@ -186,4 +190,64 @@ fn chosen(server: &Server, parts: &Parts, project: &ProjectId, name: &Collection
         ..Params::default()
     };
     query::plan(project, Analysis::Count, &params, &[], now(), &server.config.query.limits).map(Some)
+}
+
+/// Refuses what chooses nothing although it was said, or is misspelt: it must never mean everything.
+fn check_chosen(pairs: &[(String, String)], given: &Params) -> Result<(), Refusal> {
+    let refused = |message: String| Err(Refusal::new(ErrorCode::InvalidParameter, message));
+    for (name, _) in pairs {
+        let chooses = match name.as_str() {
+            "filters" => given.filters.as_ref().is_some_and(|filters| !filters.is_empty()),
+            "timeframe" => given.timeframe.is_some(),
+            "timezone" => given.timezone.is_some() && (given.filters.is_some() || given.timeframe.is_some()),
+            other if PASSED_OVER.contains(&other) => true,
+            other => {
+                return refused(format!(
+                    "a deletion has no parameter '{other}': give 'filters', 'timeframe' and 'timezone', or none of them"
+                ));
+            }
+        };
+        if !chooses {
+            return refused(format!("'{name}' chooses no events; leave it out to delete the whole collection"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_chooses_nothing_never_means_everything() {
+        for (asked, may_delete) in [
+            ("", true),
+            ("api_key=k&jsonp=f&callback=f&modified=1&c=f&_=7", true),
+            ("timeframe=this_7_days", true),
+            ("timeframe=this_7_days&timezone=UTC", true),
+            (r#"filters=[{"property_name":"a","operator":"eq","property_value":1}]"#, true),
+            ("filters=", false),
+            ("filters=%20", false),
+            ("filters=null", false),
+            ("filters=%22null%22", false),
+            ("filters=[]", false),
+            ("filters=%22[]%22", false),
+            ("filters=[]&timeframe=this_7_days", false),
+            ("timeframe=", false),
+            ("timeframe=null", false),
+            ("timezone=UTC", false),
+            ("timezone=", false),
+            ("timezone=null&timeframe=this_7_days", false),
+            ("filter=x", false),
+            ("Filters=x", false),
+            ("timeframe=this_7_days&interval=daily", false),
+            ("all", false),
+        ] {
+            let pairs = ask::pairs(Some(asked));
+            let checked = query::params_from_query(&pairs).and_then(|given| check_chosen(&pairs, &given));
+            let code = checked.err().map(|refusal| refusal.code);
+            assert_eq!(code.is_none(), may_delete, "{asked}: {code:?}");
+            assert!(matches!(code, None | Some(ErrorCode::InvalidParameter)), "{asked}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ use collector::{Asked, Decision, Reply};
 use protocol::access::{Access, Grant};
 use protocol::{ErrorCode, ProjectId};
 
-use crate::body::{BodyError, Received, discard_little, read_body};
+use crate::body::{BodyError, Received, discard_little, is_unsent, read_body};
 use crate::config::Config;
 use crate::gate::{Gate, Place};
 use crate::http::{Server, respond};
@@ -143,7 +143,7 @@ impl Pass<'_> {
 
 /// Answers one who is sent away, without reading much of what he brought.
 pub async fn send_away(reply: Reply, parts: &Parts, body: Body) -> Response {
-    if !parts.headers.contains_key(header::EXPECT) {
+    if !is_unsent(parts) {
         discard_little(body).await;
     }
     respond(reply)

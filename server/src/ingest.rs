@@ -8,14 +8,13 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::Response;
 use collector::{Asked, Caller, Head, Headers, Moment, Reply, Routed};
 use protocol::{ErrorCode, ProjectId, Refusal};
 use queue::AppendError;
 
-use crate::body::{BodyError, discard, read_body};
+use crate::body::{BodyError, discard, is_unsent, read_body};
 use crate::door::send_away;
 use crate::http::{RETRY_AFTER_S, Server, fault, now, refuse, respond};
 use crate::ledger::Entry;
@@ -57,7 +56,9 @@ async fn accept(server: &Server, parts: &Parts, body: Body) -> Result<Response, 
         Ok(pass) => pass,
         Err(reply) => return Err(send_away(reply, parts, body).await),
     };
-    let body = pass.read(body, asked.body_bytes_max, server).await.map_err(|error| unread(&asked, error))?;
+    let mut body = pass.read(body, asked.body_bytes_max, server).await.map_err(|error| unread(&asked, error))?;
+    let room = body.reserve_unpacked(server, parts, asked.body_bytes_max);
+    room.map_err(|error| unread(&asked, error))?;
     // Again, because a body may take its time and a revoked key must stop at once.
     let access = look_up(&asked).map_err(|error| fault("the look-up of the key", error))?;
     let random = metadata::random().map_err(|error| fault("the source of random bytes", error))?;
@@ -70,6 +71,8 @@ async fn accept(server: &Server, parts: &Parts, body: Body) -> Result<Response, 
     pass.settle(&decision, body.bytes.len());
     server.telemetry.count_refused(&decision.counts);
     let Some(record) = decision.record else { return Ok(respond(decision.reply)) };
+    // The record waits for the disk, which is longer than it took to make.
+    body.reserve(server, record.len()).map_err(|error| unread(&asked, error))?;
 
     let events = decision.counts.events_accepted;
     let entry = match decision.project.clone() {
@@ -109,7 +112,7 @@ fn unread(asked: &Asked, error: BodyError) -> Response {
 
 /// Replies to a request whose body nobody wants. A caller that waits for `100 Continue` has not sent it and is spared.
 async fn respond_unread(reply: Reply, parts: &Parts, body: Body) -> Response {
-    if !parts.headers.contains_key(header::EXPECT) {
+    if !is_unsent(parts) {
         discard(body).await;
     }
     respond(reply)

@@ -181,8 +181,12 @@ impl Metadata {
         if let Some(known) = lock().get(&name) {
             return Some(Arc::clone(known));
         }
-        let mut secrets = snapshot.scope_secrets.get(project)?.iter().filter_map(|sealed| sealed.open(&self.sealing));
-        let record = Arc::new(secrets.find_map(|secret| scoped::record(project, &secret, key.reveal()))?);
+        // Importing a secret turns its keys on; those of our own master keys wait for the project's owner to do it.
+        let is_on = snapshot.projects.get(project)?.legacy_scoped_keys;
+        let mut secrets = snapshot.scope_secrets.get(project)?.iter().filter(|sealed| is_on || !sealed.is_derived());
+        let record = Arc::new(secrets.find_map(|sealed| {
+            scoped::record(project, &sealed.open(&self.sealing)?, sealed.is_derived(), key.reveal())
+        })?);
         let mut opened = lock();
         if opened.len() >= OPENED_MAX {
             opened.clear();

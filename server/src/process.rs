@@ -18,7 +18,7 @@ use store::Store;
 use crate::config::Config;
 use crate::ledger::{Ledger, Worth};
 use crate::quarantine::{self, Quarantine};
-use crate::remember::{latest_believed, remembered};
+use crate::remember::{Rooms, latest_believed, remembered};
 use crate::telemetry::Telemetry;
 use crate::upkeep::Upkeep;
 
@@ -34,6 +34,7 @@ pub struct Process {
     store: Arc<Store>,
     telemetry: Arc<Telemetry>,
     processor: Processor,
+    rooms: Rooms,
     next: Offset,
     upkeep: Upkeep,
 }
@@ -48,11 +49,13 @@ impl Process {
         ledger: (Arc<Ledger>, queue::Consumer),
         config: &Config,
     ) -> anyhow::Result<Self> {
-        let processor = Processor::new(remembered(&store)?);
+        let collections = Rooms::collections(&store, config.limits.collections_max);
+        let processor = Processor::new(remembered(&store)?).with_collections(collections);
         let next = store.committed();
         let upkeep = Upkeep::start(Arc::clone(&log), Arc::clone(&store), ledger, &config.store)?;
         tracing::info!(offset = next.0, remembered = processor.remembered(), "processing from the store's place");
-        Ok(Self { log, quarantine, store, telemetry, processor, next, upkeep })
+        let rooms = Rooms::default();
+        Ok(Self { log, quarantine, store, telemetry, processor, rooms, next, upkeep })
     }
 
     /// Works until `stop` is set; then makes what is in memory durable.
@@ -78,6 +81,7 @@ impl Process {
         let Some((last, _)) = records.last() else { return Ok(false) };
         let after = last.next();
         self.processor.believe_until(latest_believed());
+        self.rooms.look(self.processor.collections(), &self.store);
         let (mut rows, mut tallies, mut aside) = (Vec::new(), Vec::new(), Vec::new());
         let mut expected = self.next;
         for (offset, bytes) in &records {

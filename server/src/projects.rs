@@ -199,6 +199,12 @@ fn object(server: &Server, project: &ListedProject, keys: &[ListedKey]) -> Value
             keys.find(|key| key.record.kind == kind && key.record.is_active).and_then(|key| key.key.as_ref())
         };
         insert_keys(members, [newest(KeyKind::Master), newest(KeyKind::Read), newest(KeyKind::Write)]);
+        let settings = server.metadata.settings(&project.id).ok().flatten();
+        if settings.is_some_and(|settings| settings.legacy_scoped_keys)
+            && let Some(master) = newest(KeyKind::Master)
+        {
+            members.insert("scoped_key_secret".to_owned(), crate::scoped::secret_of(master.reveal()).into());
+        }
     }
     object
 }
@@ -208,9 +214,6 @@ fn insert_keys(members: &mut Map<String, Value>, keys: [Option<&Key>; 3]) {
         if let Some(key) = key {
             members.insert(name.to_owned(), key.reveal().into());
         }
-    }
-    if let [Some(master), ..] = keys {
-        members.insert("scoped_key_secret".to_owned(), crate::scoped::secret_of(master.reveal()).into());
     }
 }
 

@@ -1,11 +1,14 @@
-//! The processor's memory of event ids, made again from the store after a restart.
+//! The processor's memory of event ids and collections, made again from the store after a restart.
 //!
 //! Apart from `process.rs` because it decides nothing about events that come; it is the only place where a clock meets the
 //! window in which repeats are recognised.
 
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
 use anyhow::Context;
-use processor::Dedupe;
-use protocol::Timestamp;
+use processor::{Collections, Dedupe};
+use protocol::{ProjectId, Timestamp};
 use store::{Store, StoreError};
 
 use crate::http::now;
@@ -36,4 +39,43 @@ pub fn remembered(store: &Store) -> anyhow::Result<Dedupe> {
         read => read.context("can't read the event ids of the store")?,
     }
     Ok(dedupe)
+}
+
+/// How long between two looks whether a project with too many collections has fewer by now.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Lets projects whose collections were too many begin new ones after some were deleted.
+#[derive(Debug, Default)]
+pub struct Rooms {
+    full: BTreeSet<ProjectId>,
+    looked: Option<Instant>,
+}
+
+impl Rooms {
+    /// The collections that the store holds, `max` of each project at most.
+    #[must_use]
+    pub fn collections(store: &Store, max: usize) -> Collections {
+        let mut collections = Collections::new(max);
+        for (project, _) in store.standings().1 {
+            Self::know(&mut collections, store, project);
+        }
+        collections
+    }
+
+    /// Looks again at the projects that turned events away, seldom. Everything that was processed must be in the store.
+    pub fn look(&mut self, collections: &mut Collections, store: &Store) {
+        self.full.append(&mut collections.take_full());
+        if self.full.is_empty() || self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
+            return;
+        }
+        self.looked = Some(Instant::now());
+        for project in std::mem::take(&mut self.full) {
+            Self::know(collections, store, project);
+        }
+    }
+
+    fn know(collections: &mut Collections, store: &Store, project: ProjectId) {
+        let known = store.collections(&project).into_iter().map(|(name, _)| name);
+        collections.know(project, known);
+    }
 }

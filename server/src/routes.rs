@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
-use axum::routing::{MethodFilter, MethodRouter, any};
+use axum::routing::{MethodFilter, MethodRouter, any, get_service};
 use collector::Reply;
 use protocol::Permit;
 
@@ -174,7 +174,11 @@ pub fn router(server: Arc<Server>) -> Router {
         .route("/3.0/{*rest}", any(ingest::ingest))
         .route("/v1/{*rest}", any(ingest::ingest));
     router = match &server.config.web {
-        Some(folder) => router.fallback_service(tower_http::services::ServeDir::new(folder)),
+        // A page that is missing is the folder's 404; what isn't asked by GET is meant for the API.
+        Some(folder) => {
+            let pages = get_service(tower_http::services::ServeDir::new(folder)).fallback(ingest::ingest);
+            router.fallback_service(pages.with_state(Arc::clone(&server)))
+        }
         None => router.fallback(ingest::ingest),
     };
     router.layer(axum::middleware::from_fn(jsonp::jsonp)).with_state(server)

@@ -2,6 +2,7 @@
 //!
 //! A scoped key is hex: 16 bytes of IV, then AES-256-CBC of JSON options. Nothing in it shows that it was not changed on its
 //! way, which is how Keen made them, so whatever it says that is not understood in every member makes it no key at all.
+//! Dropping leading blocks even leaves a text that decrypts, so a project opens to them only when its owner turns them on.
 //! Access keys are better; this is for pages that have scoped keys already. Pure: no clock, no database.
 //!
 //! Keen's clients encrypt with a secret of 64 hex digits, or with a shorter text that they pad to 32 bytes. Our master keys
@@ -52,6 +53,12 @@ impl SealedSecret {
         Self { place: place(project), sealed, is_master: false }
     }
 
+    /// Whether it is derived from a master key of ours, and counts only where the project has turned scoped keys on.
+    #[must_use]
+    pub const fn is_derived(&self) -> bool {
+        self.is_master
+    }
+
     /// The secret itself.
     #[must_use]
     pub fn open(&self, sealing: &Sealing) -> Option<String> {
@@ -85,8 +92,13 @@ pub fn secret_of(master: &str) -> String {
 struct Options {
     #[serde(default)]
     allowed_operations: Vec<Operation>,
-    #[serde(default)]
-    filters: Vec<serde_json::Value>,
+    #[serde(default, deserialize_with = "listed")]
+    filters: Option<Vec<serde_json::Value>>,
+}
+
+/// A list that is there; null is none.
+fn listed<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<serde_json::Value>>, D::Error> {
+    Vec::deserialize(deserializer).map(Some)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -99,12 +111,18 @@ enum Operation {
 /// What the scoped key `text` may do in `project`; none when `secret` doesn't open it or it says what is not understood.
 ///
 /// One without `allowed_operations` may do nothing. One with filters may ask queries and saved ones, which are filtered, but
-/// sees neither the schema nor datasets, which can't be.
+/// sees neither the schema nor datasets, which can't be. One made with a derived secret sees those only if it says that it
+/// has no filters: a key whose first blocks were dropped must not see more than the whole one.
 #[must_use]
-pub fn record(project: &ProjectId, secret: &str, text: &str) -> Option<KeyRecord> {
+pub fn record(project: &ProjectId, secret: &str, is_derived: bool, text: &str) -> Option<KeyRecord> {
     let plain = decrypt(secret, &unhex(text)?)?;
+    // Keen's clients write no blanks before it.
+    if is_derived && plain.first() != Some(&b'{') {
+        return None;
+    }
     let options: Options = serde_json::from_slice(&plain).ok()?;
-    let filters = options.filters.into_iter().map(filter).collect::<Option<Vec<Filter>>>()?;
+    let says_filters = options.filters.is_some();
+    let filters = options.filters.unwrap_or_default().into_iter().map(filter).collect::<Option<Vec<Filter>>>()?;
     query::check_filters(&filters, &QueryLimits::default()).ok()?;
     let mut permitted = Vec::new();
     if options.allowed_operations.contains(&Operation::Write) {
@@ -112,7 +130,7 @@ pub fn record(project: &ProjectId, secret: &str, text: &str) -> Option<KeyRecord
     }
     if options.allowed_operations.contains(&Operation::Read) {
         permitted.extend([Permit::Queries, Permit::SavedQueries, Permit::CachedQueries]);
-        if filters.is_empty() {
+        if filters.is_empty() && (says_filters || !is_derived) {
             permitted.extend([Permit::Datasets, Permit::Schema]);
         }
     }
@@ -191,7 +209,7 @@ mod tests {
     const OLD_UNPADDED: &str = "fa2aae02bd4d14d5a11cbb7017b37be665cc016bbd463670036ac335922d80e33d6b10973665fc9dc5e1460823217ad4762ff4ad2792e6b3b76c6b0ccf42315cf525f724814b4d49b5ea747c6cbe5fc67a9b0d4986b8be9112ba61fd37f18613ac211ec82b44e51addc00498e7201ee4876c435a0a148169ad90186200063549cb41f6930d87774cb5157379db0d7dfd";
 
     fn open(secret: &str, text: &str) -> Option<KeyRecord> {
-        record(&"p".parse().unwrap(), secret, text)
+        record(&"p".parse().unwrap(), secret, false, text)
     }
 
     #[test]
@@ -236,6 +254,31 @@ mod tests {
             let mut changed = WRITE.as_bytes().to_vec();
             changed[place] = if changed[place] == b'0' { b'1' } else { b'0' };
             assert_eq!(open(SECRET, &String::from_utf8(changed).unwrap()), None, "digit {place}");
+        }
+    }
+
+    // Made with openssl. Without filters, with a blank before, and with null for filters.
+    const READ_ONLY: &str = "101112131415161718191a1b1c1d1e1fcbd3c130a1073e1f5e875e951db8b1511030cb86dce8f327de6c13e3029f2796088d8eb3b283818a8bd0fefd81875deb";
+    const BLANK: &str = "101112131415161718191a1b1c1d1e1f0fab7a8637abb2e95c0d4064825af2c5e49ba0ea4434e54dd742e9f53dc2560f3c1792d017a17904bcf203a26e7f72f4b226490619d75cf0678b3273e5d2fecc";
+    const NULL: &str = "101112131415161718191a1b1c1d1e1fcbd3c130a1073e1f5e875e951db8b151d29eae899899ab11cf47d63ded10daa5e9d62af376da1a7f92dcfba75e80d1151d78a225bf82b58a844795a1ae88161d";
+
+    #[test]
+    fn with_a_derived_secret_a_text_that_may_have_lost_its_begin_opens_less() {
+        let project: ProjectId = "p".parse().unwrap();
+        for (text, is_derived, schema) in [
+            (READ_ONLY, false, Some(true)),
+            (READ_ONLY, true, Some(false)),
+            (BOTH, true, Some(true)),
+            (READ, true, Some(false)),
+            (BLANK, false, Some(true)),
+            (BLANK, true, None),
+            (NULL, false, None),
+            (NULL, true, None),
+        ] {
+            let record = record(&project, SECRET, is_derived, text);
+            assert_eq!(record.as_ref().map(|record| record.may(Permit::Schema)), schema, "{is_derived}: {text}");
+            assert_eq!(record.as_ref().map(|record| record.may(Permit::Datasets)), schema, "{is_derived}: {text}");
+            assert!(record.is_none_or(|record| record.may(Permit::Queries)), "{is_derived}: {text}");
         }
     }
 

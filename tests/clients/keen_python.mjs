@@ -96,6 +96,7 @@ await check("PyPI keen makes, changes, revokes and restores an access key", asyn
 
 await check("a legacy scoped key of PyPI keen reads through its filters and may not write", () => {
   const found = facts("scoped");
+  assert.equal(found["scoped secret before"], null);
   assert.equal(found["scoped count"], 1);
   assert.equal(found["scoped write"], "KeyNotPermittedError");
 });

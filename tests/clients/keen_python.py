@@ -85,8 +85,15 @@ def scoped():
     # The client takes keys of 32 or 64 characters only, so the project has a secret of its own for this.
     import requests
 
-    project = requests.get(f"{SERVER}/3.0/projects/{PROJECT}", headers={"Authorization": MASTER}, timeout=30).json()
-    text = scoped_keys.encrypt(project["scoped_key_secret"], {"allowed_operations": ["read"], "filters": [
+    def project():
+        url, master = f"{SERVER}/3.0/projects/{PROJECT}", {"Authorization": MASTER}
+        return requests.get(url, headers=master, timeout=30).json()
+
+    say("scoped secret before", project().get("scoped_key_secret"))
+    # They are off until the project's owner turns them on.
+    url, master = f"{SERVER}/3.0/projects/{PROJECT}/settings", {"Authorization": MASTER}
+    requests.put(url, headers=master, json={"legacy_scoped_keys": True}, timeout=30).raise_for_status()
+    text = scoped_keys.encrypt(project()["scoped_key_secret"], {"allowed_operations": ["read"], "filters": [
         {"property_name": "customer.id", "operator": "eq", "property_value": 93}]})
     text = text.decode() if isinstance(text, bytes) else text
     keen = client(read=text, write=text)

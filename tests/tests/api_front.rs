@@ -153,6 +153,45 @@ fn a_server_that_is_told_to_stop_answers_what_it_has_begun() {
 }
 
 #[test]
+fn what_a_body_unpacks_to_takes_room_too() {
+    let (_folder, project, server) = start("room", &[("RIVULET_HTTP_BODIES_BYTES_MAX", "65536")]);
+    let url = format!("{}/3.0/projects/{}/events", server.url, project.id);
+    // By its size on the network, and by what the record of it turns out to be.
+    for (events, status) in [(20, 200), (3_000, 503)] {
+        let text = format!(r#"{{"c":[{}]}}"#, vec![r#"{"a":"aaaaaaaaaaaaaaaaaaaa"}"#; events].join(","));
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(text.as_bytes()).unwrap();
+        let packed = encoder.finish().unwrap();
+        assert!(packed.len() < 4_000, "{}", packed.len());
+        let request = client().post(&url).header("authorization", &project.write_key);
+        let answer = request.header("content-encoding", "gzip").send(&packed).unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{events} events");
+    }
+}
+
+#[test]
+fn beside_a_folder_of_pages_the_api_still_answers_in_its_envelope() {
+    let pages = Folder::new("pages").unwrap();
+    std::fs::write(pages.path().join("a.html"), "page").unwrap();
+    let (_folder, _project, server) = start("web", &[("RIVULET_WEB", pages.path().to_str().unwrap())]);
+    let ask = |method: &str, path: &str| {
+        talk(&server, &format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
+    };
+    assert!(ask("GET", "/a.html").ends_with("\r\n\r\npage"));
+    assert!(ask("HEAD", "/a.html").starts_with("HTTP/1.1 200"));
+    assert!(ask("GET", "/nope").starts_with("HTTP/1.1 404"));
+    for path in ["/nope", "/a.html"] {
+        for method in ["POST", "DELETE"] {
+            let answer = ask(method, path);
+            assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("error_code"), "{method} {path}: {answer}");
+            assert!(answer.contains("access-control-allow-origin: *"), "{method} {path}: {answer}");
+        }
+        let answer = ask("OPTIONS", path);
+        assert!(answer.contains("access-control-allow-origin: *"), "{path}: {answer}");
+    }
+}
+
+#[test]
 fn a_request_keeps_its_id_and_a_failure_names_it() {
     let (_folder, project, server) =
         start("ids", &[("RIVULET_GATE_WRITES_MAX", "1"), ("RIVULET_GATE_BODY_GRACE_MS", "60000")]);

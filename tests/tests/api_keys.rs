@@ -211,6 +211,34 @@ fn a_scoped_key_made_with_the_projects_secret_opens_it_here_and_for_the_edge() {
 }
 
 #[test]
+fn scoped_keys_of_the_own_master_key_are_off_until_the_project_turns_them_on() {
+    let api = Api::start("scoped-off");
+    assert_eq!(api.master("GET", "{p}", "").1["scoped_key_secret"], Value::Null);
+    assert_eq!(api.master("GET", "{p}/settings", "").1["legacy_scoped_keys"], false);
+    assert_eq!(api.master("PUT", "{p}/settings", r#"{"legacy_scoped_keys":true}"#).0, 200);
+    let secret = api.master("GET", "{p}", "").1["scoped_key_secret"].as_str().unwrap().to_owned();
+    let scoped = encrypt(&secret, r#"{"allowed_operations":["write"]}"#);
+    api.check(("POST", "{p}/events/c", &scoped, "{}"), 201, None);
+    assert_eq!(api.master("PUT", "{p}/settings", "{}").0, 200);
+    api.check(("POST", "{p}/events/c", &scoped, "{}"), 401, Some("InvalidApiKeyError"));
+    assert_eq!(api.master("GET", "{p}", "").1["scoped_key_secret"], Value::Null);
+}
+
+/// A scoped key by `openssl`, with an IV of zeros.
+fn encrypt(secret: &str, options: &str) -> String {
+    use std::io::Write as _;
+    let iv = "0".repeat(32);
+    let mut command = Command::new("openssl");
+    command.args(["enc", "-aes-256-cbc", "-K", secret, "-iv", &iv]);
+    let mut child = command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(options.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let hex: String = output.stdout.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{iv}{hex}")
+}
+
+#[test]
 fn the_command_line_shows_and_sets_what_http_does() {
     let api = Api::start("commands");
     let id = &*api.project.id;

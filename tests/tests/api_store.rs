@@ -149,6 +149,41 @@ fn check_balance(server: &Server, project: &Project, expected: &[(&str, u64)]) {
 }
 
 #[test]
+fn a_deletion_that_says_nothing_or_is_misspelt_deletes_nothing() {
+    let (_folder, project, server) = start("delete-nothing", &[]);
+    send(&server, &project, &json!({ "c": [{ "n": 1 }] }));
+    check_count(&server, &project, "c", 1);
+    for asked in ["filters=", "filters=[]", "filters=null", "timeframe=", "timezone=UTC", "filter=x", "timefram=x"] {
+        let (status, answer) = call(&server, &project, "DELETE", &format!("/events/c?{asked}"), &project.master_key);
+        assert_eq!((status, &answer["error_code"]), (400, &json!("InvalidParameterError")), "{asked}: {answer}");
+        assert_eq!(count(&server, &project, "c"), 1, "{asked}");
+    }
+    let path = format!("/events/c?api_key={}&_=7", project.master_key);
+    assert_eq!(call(&server, &project, "DELETE", &path, "").0, 204);
+    assert_eq!(count(&server, &project, "c"), 0);
+}
+
+#[test]
+fn a_collection_too_many_goes_to_quarantine_and_comes_back_when_another_is_deleted() {
+    let (_folder, project, server) = start("collections", &[("RIVULET_LIMITS_COLLECTIONS_MAX", "2")]);
+    send(&server, &project, &json!({ "a": [{}], "b": [{}], "c": [{}, {}] }));
+    check_balance(&server, &project, &[("acked", 4), ("stored", 2), ("quarantined", 2)]);
+    send(&server, &project, &json!({ "a": [{}] }));
+    check_balance(&server, &project, &[("acked", 5), ("stored", 3), ("quarantined", 2)]);
+    let (_, listed) = get(&server, &project, "/quarantine");
+    let reason = listed["quarantine"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("2 collections") && reason.contains("limits.collections_max"), "{listed}");
+
+    assert_eq!(call(&server, &project, "DELETE", "/events/b", &project.master_key).0, 204);
+    let start = Instant::now();
+    while count(&server, &project, "c") != 2 {
+        assert!(start.elapsed() < SEEN_MAX, "{:?}", get(&server, &project, "/quarantine"));
+        assert_eq!(call(&server, &project, "POST", "/quarantine/replay", &project.master_key).0, 200);
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+#[test]
 fn what_cannot_be_stored_is_listed_counted_and_replayed() {
     let settings = [("RIVULET_EDGE_APPEND_SECRETS", SECRET)];
     let (folder, project, server) = start("quarantine", &settings);
