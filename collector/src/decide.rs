@@ -20,7 +20,7 @@ use crate::origin;
 use crate::patch;
 use crate::reply::Reply;
 use crate::route::{Asked, Form, PresentedKey};
-use crate::segment::{self, Kept, Translated};
+use crate::segment::{self, Kept};
 use crate::steps::{Accepted, Draft, Rules, Source, check, not_listed};
 
 /// Bytes of a record beside the properties, per event: id, time, names of the envelope.
@@ -146,7 +146,6 @@ impl Asked {
     ) -> Result<Decision, Refusal> {
         let grant = self.permit(access)?;
         let decoded;
-        let translated;
         let text = match &self.form {
             Form::Written { written, .. } => {
                 decoded = written.event()?;
@@ -178,8 +177,7 @@ impl Asked {
             Form::Batch => batch(&text, &mut sieve)?,
             Form::Segment(call) => {
                 let kept = Kept::of(&grant.settings.privacy, caller.headers.gpc);
-                translated = segment::translate(*call, &text, kept, moment.now, sieve.first_id, limits)?;
-                segmented(&translated, &mut sieve)?
+                segmented(*call, &text, kept, &mut sieve)?
             }
         };
         let (record, counts) = (sieve.record.map(RecordWriter::finish), sieve.counts);
@@ -370,11 +368,13 @@ fn batch(text: &str, sieve: &mut Sieve<'_>) -> Result<Reply, Refusal> {
 }
 
 /// Segment's form: a body of which nothing is kept is refused as a whole, otherwise the answer names what was refused.
-fn segmented<'a>(translated: &'a Translated, sieve: &mut Sieve<'a>) -> Result<Reply, Refusal> {
+fn segmented(call: segment::Call, text: &str, kept: Kept, sieve: &mut Sieve<'_>) -> Result<Reply, Refusal> {
+    let (first_id, limits) = (sieve.first_id, sieve.rules.limits);
+    let (mut translator, events) = segment::translate(call, text, kept, sieve.received_at, limits)?;
     let mut refused = Vec::new();
     let mut first = None;
-    for (index, event) in (0..).zip(translated.events()) {
-        let taken = match event {
+    for (index, event) in (0..).zip(events) {
+        let taken = match translator.event(event, first_id.nth(index))? {
             Ok((event, skew_ms)) => sieve.take(event, Source::Batch { skew_ms }),
             Err(refusal) => Err(sieve.refuse("envelope", refusal)),
         };

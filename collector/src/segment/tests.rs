@@ -291,3 +291,30 @@ fn only_segments_calls_are_answered_and_too_many_get_429() {
         assert_eq!(status_found, status, "{method} {target}");
     }
 }
+
+#[test]
+fn what_a_batch_says_of_all_its_events_does_not_make_gigabytes_of_a_few_bytes() {
+    let body = |context: Value, events: usize| {
+        let events = vec![json!({"type": "page"}); events];
+        json!({"context": context, "batch": events}).to_string()
+    };
+    let names = |count: usize| (0..count).map(|name| (format!("n{name}"), json!(1))).collect::<Value>();
+    for (context, events, status, code) in [
+        (json!({"x": vec!["y"; 100]}), 1_000, 200, Value::Null),
+        // Each would do, all together would not.
+        (
+            json!({"x": ["y".repeat(9_000), "y".repeat(9_000), "y".repeat(9_000)]}),
+            400,
+            413,
+            json!("EventTooLargeError"),
+        ),
+        // None would do.
+        (json!({"x": vec!["y"; 20_000]}), 200, 413, json!("EventTooLargeError")),
+        (names(600), 200, 400, json!("InvalidPropertyNameError")),
+    ] {
+        let decision = send("/v1/batch", &body(context, events));
+        let (found, answer) = reply(&decision);
+        assert_eq!((found, &answer["error_code"]), (status, &code), "{answer}");
+        assert_eq!(decision.record.is_some(), status == 200);
+    }
+}
