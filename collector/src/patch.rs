@@ -62,6 +62,18 @@ pub(crate) fn add<'a>(members: &mut Members, mut path: impl Iterator<Item = &'a 
     }
 }
 
+/// Whether `path` is that of a change, or lies above or below one.
+pub(crate) fn touches<'p>(changes: &[(String, Patch)], mut path: impl Iterator<Item = &'p str>) -> bool {
+    let mut inside = changes;
+    while let Some(name) = path.next() {
+        match inside.iter().find(|(known, _)| known == name) {
+            Some((_, Patch::Into(deeper))) => inside = deeper,
+            found => return found.is_some(),
+        }
+    }
+    true
+}
+
 /// Writes `object` with the changes; false, and nothing written, when it is no object whose names decode.
 pub(crate) fn apply(out: &mut Vec<u8>, object: &str, changes: &[(String, Patch)]) -> bool {
     let Some(members) = forms::members(object) else { return false };

@@ -308,7 +308,7 @@ fn id(draft: &mut Draft<'_>) -> Result<(), Refusal> {
 
 fn addons(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     let Some(raw) = draft.keen_addons else { return Ok(()) };
-    draft.changes = addons::changes(draft.properties, raw, draft.rules.visible)?;
+    draft.changes = addons::changes(draft.properties, raw, draft.rules.visible, &draft.rules.autofill)?;
     Ok(())
 }
 
