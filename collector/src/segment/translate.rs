@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use super::names::{self, Names};
 use super::{Call, DOOR, push_text, text_of};
 use crate::caller::{KEPT_BITS_V6, truncated};
+use crate::scan::too_many_names;
 use crate::{agent, forms};
 
 /// A member of an object.
@@ -225,11 +226,7 @@ impl Translator<'_> {
     /// What has more names is refused in any case, and here before they are compared.
     fn check_names(&self, names: usize) -> Result<(), Refusal> {
         let limit = self.limits.names_max;
-        if names > limit {
-            let message = format!("event has more names than the limit of {limit}");
-            return Err(Refusal::new(ErrorCode::InvalidPropertyName, message));
-        }
-        Ok(())
+        if names > limit { Err(too_many_names(limit)) } else { Ok(()) }
     }
 
     /// The event's context, and what the batch says beside it.

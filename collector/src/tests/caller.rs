@@ -114,6 +114,50 @@ fn what_a_key_fills_in_wins_over_what_is_sent() {
 }
 
 #[test]
+fn what_a_key_may_fill_in_is_small_and_good_in_every_event() {
+    let names = |count: usize| (0..count).map(|name| (format!("n{name}"), json!(1))).collect::<Value>();
+    let nested = |levels: usize| (1..levels).fold(json!({}), |inner, _| json!({ "a": inner }));
+    for (fill, code) in [
+        (json!({"tenant": {"id": 7}, "ip": "${keen.ip}", "list": [1]}), None),
+        (json!({"keen": {"timestamp": "2019-05-05", "addons": []}}), None),
+        (json!({"a.b": 1}), Some(ErrorCode::InvalidPropertyName)),
+        (json!({"a": {"$b": 1}}), Some(ErrorCode::InvalidPropertyName)),
+        (json!({"a": "x\u{0}"}), Some(ErrorCode::InvalidPropertyValue)),
+        (json!({"keen": {"id": "x"}}), Some(ErrorCode::InvalidKeenNamespaceProperty)),
+        (json!({"keen": {"other": 1}}), Some(ErrorCode::InvalidKeenNamespaceProperty)),
+        (json!({"keen": {"timestamp": "never"}}), Some(ErrorCode::InvalidPropertyValue)),
+        (json!({"keen": 1}), Some(ErrorCode::NamespaceType)),
+        (names(256), None),
+        (names(257), Some(ErrorCode::InvalidPropertyName)),
+        (nested(8), None),
+        (nested(9), Some(ErrorCode::InvalidPropertyValue)),
+        (json!({"a": ["x".repeat(8_000), "x".repeat(8_000)]}), None),
+        (json!({"a": ["x".repeat(8_000), "x".repeat(9_000)]}), Some(ErrorCode::EventTooLarge)),
+    ] {
+        let checked = crate::check_autofill(fill.as_object().unwrap());
+        assert_eq!(
+            checked.err().map(|refusal| refusal.code),
+            code,
+            "{}",
+            fill.to_string().get(..40).unwrap_or("short")
+        );
+    }
+}
+
+#[test]
+fn an_event_of_too_many_names_is_refused_before_it_is_filled_in() {
+    let case = Case::autofill(json!({"a": {"b": 1}}));
+    let many = |count: usize| (0..count).map(|name| format!("\"n{name}:\":\":::\"")).collect::<Vec<_>>().join(",");
+    for (names, by_step) in [(511, "json"), (512, "autofill")] {
+        // 511 names and `a` are 512, and with `b` one more.
+        let decision = case.post(&format!(r#"{{"a":{{{}}}}}"#, many(names)));
+        assert_eq!(error_code(&decision.reply), "InvalidPropertyNameError");
+        assert_eq!(decision.counts.refused_by_step, [(by_step, 1)]);
+    }
+    assert_eq!(case.post(&format!(r#"{{"a":{{{}}}}}"#, many(510))).reply.status, 201);
+}
+
+#[test]
 fn a_few_bytes_do_not_become_many() {
     let case = Case::autofill(json!({"a": ["x".repeat(5_000), "x".repeat(5_000)]}));
     // Whether the events are good or not, it is the request that is too large: nothing is wrong with an event of it.
