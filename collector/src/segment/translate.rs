@@ -34,12 +34,36 @@ const RENAMED: &[(&str, &str)] = &[
     ("messageId", "message_id"),
 ];
 
+/// Members of an event that tell of its caller, at any depth.
+const OF_CALLERS: &[&str] = &["context", "options"];
+/// In them, names of addresses.
+const ADDRESSES: &[&str] = &["ip", "ipaddress", "ipv4", "ipv6", "clientip", "remoteip", "userip", "remoteaddr"];
+/// What is kept of an agent in parts when it is reduced: what browsers tell everybody.
+const AGENT_DATA: &[&str] = &["brands", "mobile", "platform"];
+
+/// Whether a name is this one, in whatever spelling: `User Agent` and `user_agent` are `useragent`.
+fn is(name: &str, known: &str) -> bool {
+    name.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase()).eq(known.bytes())
+}
+
+/// What becomes of a member.
+enum Fate {
+    /// It stays, and what is in it is looked at.
+    Kept,
+    /// It is left out.
+    Gone,
+    /// This text takes its place.
+    Text(String),
+    /// Only [`AGENT_DATA`] of it stays.
+    Brief,
+}
+
 /// What the project lets be kept of a caller.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kept {
-    /// Of `context.ip`.
+    /// Of addresses.
     pub address: AddressPolicy,
-    /// Of `context.userAgent`; none: nothing.
+    /// Of agents; none: nothing, nor of the device.
     pub user_agent: Option<UserAgentPolicy>,
 }
 
@@ -84,8 +108,8 @@ pub(crate) fn translate<'a>(
     }
     let list = members.iter().find(|(name, _)| name == "batch").map(|(_, list)| list.get());
     let list = list.ok_or_else(|| Refusal::new(ErrorCode::InvalidBatch, "body has no list named batch"))?;
-    translator.context =
-        members.iter().find(|(name, _)| name == "context").and_then(|(_, context)| members_of(context));
+    let context = members.iter().find(|(name, _)| name == "context").and_then(|(_, context)| members_of(context));
+    translator.context = context.map(|context| translator.shared(&context)).transpose()?;
     Ok((translator, forms::event_list(list, limits.events_max)?))
 }
 
@@ -99,8 +123,8 @@ pub(crate) struct Translator<'a> {
     limits: &'a Limits,
     /// When the whole body was sent.
     sent_at: Option<Timestamp>,
-    /// What a batch says of all its events.
-    context: Option<Vec<Member<'a>>>,
+    /// What a batch says of all its events, as it is kept: names, and values as JSON text.
+    context: Option<Vec<(String, String)>>,
     /// The event that is being written.
     text: String,
     /// What all events of the body together may still become.
@@ -183,9 +207,12 @@ impl Translator<'_> {
                 names.reserve(ours);
             }
         }
-        let mut has_context = false;
         for (name, value) in members {
             if TAKEN.contains(&name.as_ref()) {
+                continue;
+            }
+            let fate = self.fate(name, value);
+            if matches!(fate, Fate::Gone) {
                 continue;
             }
             self.text.push(',');
@@ -199,13 +226,18 @@ impl Translator<'_> {
             push_text(&mut self.text, &name_here);
             self.text.push(':');
             let inside = members_of(value).filter(|_| name == "context");
-            has_context |= inside.is_some();
-            match inside {
-                Some(inside) => self.write_context(&inside)?,
-                None => self.push(value)?,
+            match (inside, fate) {
+                (Some(inside), _) => self.write_context(&inside)?,
+                (None, Fate::Kept) if OF_CALLERS.iter().any(|one| is(name, one)) => match value.get().as_bytes() {
+                    [b'{', ..] => self.write_kept(value, 1)?,
+                    _ => self.text.push_str("null"),
+                },
+                // What else it holds is the sender's own.
+                (None, Fate::Kept) => self.push(value)?,
+                (None, fate) => self.write_fate(value, fate, 1)?,
             }
         }
-        if !has_context && self.context.is_some() && !members.iter().any(|(name, _)| name == "context") {
+        if self.context.is_some() && !members.iter().any(|(name, _)| name == "context") {
             self.text.push_str(",\"context\":");
             self.write_context(&[])?;
         }
@@ -214,12 +246,17 @@ impl Translator<'_> {
 
     /// Copies a value, unless the event would be too large with it.
     fn push(&mut self, value: &RawValue) -> Result<(), Refusal> {
+        self.check_room(value.get().len())?;
+        names::push(&mut self.text, value, self.limits.depth_max);
+        Ok(())
+    }
+
+    fn check_room(&self, more_bytes: usize) -> Result<(), Refusal> {
         let limit = self.limits.batch_event_bytes_max;
-        if self.text.len().saturating_add(value.get().len()) > limit {
+        if self.text.len().saturating_add(more_bytes) > limit {
             let message = format!("event is larger than the limit of {limit} bytes with its context");
             return Err(Refusal::new(ErrorCode::EventTooLarge, message));
         }
-        names::push(&mut self.text, value, self.limits.depth_max);
         Ok(())
     }
 
@@ -229,43 +266,129 @@ impl Translator<'_> {
         if names > limit { Err(too_many_names(limit)) } else { Ok(()) }
     }
 
+    /// What a batch says of all its events, as far as it is kept.
+    fn shared(&mut self, members: &[Member<'_>]) -> Result<Vec<(String, String)>, Refusal> {
+        self.check_names(members.len())?;
+        let mut shared = Vec::new();
+        for (name, value) in members {
+            let fate = self.fate(name, value);
+            if !matches!(fate, Fate::Gone) {
+                self.text.clear();
+                self.write_fate(value, fate, 2)?;
+                shared.push((name.clone().into_owned(), self.text.clone()));
+            }
+        }
+        Ok(shared)
+    }
+
     /// The event's context, and what the batch says beside it.
     fn write_context(&mut self, own: &[Member<'_>]) -> Result<(), Refusal> {
-        let shared = self.context.take().unwrap_or_default();
-        let written = self.check_names(own.len().max(shared.len())).and_then(|()| self.write_members(own, &shared));
-        self.context = Some(shared);
+        let shared = self.context.take();
+        let written = self.write_both(own, shared.as_deref().unwrap_or_default());
+        self.context = shared;
         written
     }
 
-    fn write_members(&mut self, own: &[Member<'_>], shared: &[Member<'_>]) -> Result<(), Refusal> {
-        let mut names = Names::default();
-        for (name, _) in own {
-            names.name(name);
-        }
-        let added = shared.iter().filter(|(name, _)| !names.is_named(name));
-        let members: Vec<_> = own.iter().chain(added).collect();
+    fn write_both(&mut self, own: &[Member<'_>], shared: &[(String, String)]) -> Result<(), Refusal> {
+        self.check_names(own.len())?;
         let mut names = Names::default();
         let mut separator = '{';
-        for (name, value) in members {
-            let coarse = match name.as_ref() {
-                "ip" => Some(self.address(value)),
-                "userAgent" => Some(self.agent(value)),
-                _ => None,
-            };
-            if coarse == Some(None) {
-                continue;
-            }
-            self.text.push(separator);
-            separator = ',';
-            push_text(&mut self.text, &names.legal(Cow::Borrowed(name)));
-            self.text.push(':');
-            match coarse.flatten() {
-                Some(text) => push_text(&mut self.text, &text),
-                None => self.push(value)?,
-            }
+        self.write_members(own, &mut names, &mut separator, 2)?;
+        let added: Vec<_> = shared.iter().filter(|(name, _)| !names.is_named(name)).collect();
+        for (name, text) in added {
+            self.check_room(text.len())?;
+            self.name(&mut names, &mut separator, name);
+            self.text.push_str(text);
         }
         self.text.push_str(if separator == '{' { "{}" } else { "}" });
         Ok(())
+    }
+
+    /// Writes a value of which only so much is kept of the caller as the project lets be, `depth` levels down.
+    fn write_kept(&mut self, value: &RawValue, depth: usize) -> Result<(), Refusal> {
+        let text = value.get();
+        // What is deeper is refused; so is an object with a name that is none.
+        if depth > self.limits.depth_max || !text.starts_with(['{', '[']) {
+            return self.push(value);
+        }
+        if let Some(members) = members_of(value) {
+            let mut separator = '{';
+            self.write_members(&members, &mut Names::default(), &mut separator, depth)?;
+            self.text.push_str(if separator == '{' { "{}" } else { "}" });
+            return Ok(());
+        }
+        let Some(list) = forms::list(text).filter(|_| text.starts_with('[')) else { return self.push(value) };
+        let mut separator = '[';
+        for value in list {
+            self.text.push(separator);
+            separator = ',';
+            self.write_kept(value, depth + 1)?;
+        }
+        self.text.push_str(if separator == '[' { "[]" } else { "]" });
+        Ok(())
+    }
+
+    fn write_members<'n>(
+        &mut self,
+        members: &'n [Member<'n>],
+        names: &mut Names<'n>,
+        separator: &mut char,
+        depth: usize,
+    ) -> Result<(), Refusal> {
+        for (name, value) in members {
+            match self.fate(name, value) {
+                Fate::Gone => names.name(name),
+                fate => {
+                    self.name(names, separator, name);
+                    self.write_fate(value, fate, depth)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn name<'n>(&mut self, names: &mut Names<'n>, separator: &mut char, name: &'n str) {
+        self.text.push(*separator);
+        *separator = ',';
+        push_text(&mut self.text, &names.legal(Cow::Borrowed(name)));
+        self.text.push(':');
+    }
+
+    fn write_fate(&mut self, value: &RawValue, fate: Fate, depth: usize) -> Result<(), Refusal> {
+        match fate {
+            Fate::Gone => {}
+            Fate::Kept => self.write_kept(value, depth + 1)?,
+            Fate::Text(text) => {
+                self.check_room(text.len())?;
+                push_text(&mut self.text, &text);
+            }
+            Fate::Brief => {
+                let members = members_of(value).unwrap_or_default();
+                let brief = members.iter().filter(|(name, _)| AGENT_DATA.iter().any(|one| is(name, one)));
+                let (mut names, mut separator) = (Names::default(), '{');
+                for (name, value) in brief {
+                    self.name(&mut names, &mut separator, name);
+                    self.push(value)?;
+                }
+                self.text.push_str(if separator == '{' { "{}" } else { "}" });
+            }
+        }
+        Ok(())
+    }
+
+    /// What becomes of a member that may tell of the caller.
+    fn fate(&self, name: &str, value: &RawValue) -> Fate {
+        if ADDRESSES.iter().any(|one| is(name, one)) {
+            return self.address(value).map_or(Fate::Gone, Fate::Text);
+        }
+        if is(name, "useragent") {
+            return self.agent(value).map_or(Fate::Gone, Fate::Text);
+        }
+        match self.kept.user_agent {
+            None if is(name, "useragentdata") || is(name, "device") => Fate::Gone,
+            Some(UserAgentPolicy::Reduced) if is(name, "useragentdata") => Fate::Brief,
+            _ => Fate::Kept,
+        }
     }
 
     /// What is kept of an address; nothing of what is no address.
