@@ -17,6 +17,7 @@ use crate::caller::Visible;
 use crate::forms::{self, Member};
 use crate::patch::{self, Members, Patch, inside, look_up, member};
 use crate::scan::is_address_placeholder;
+use crate::scrub::scrub;
 
 /// Add-ons of one event; auto-tracking asks for six.
 const ADDONS_MAX: usize = 32;
@@ -24,8 +25,15 @@ const ADDONS_MAX: usize = 32;
 const OUTPUT_DEPTH_MAX: usize = 16;
 /// The one that is done here.
 const IP_TO_GEO: &str = "keen:ip_to_geo";
-/// The others that somebody does. Any other name is passed over.
-const OTHERS: &[&str] = &["keen:ua_parser", "keen:url_parser", "keen:referrer_parser", "keen:date_time_parser"];
+/// The others that somebody does, and their inputs. Any other name is passed over.
+const OTHERS: &[(&str, &[&str])] = &[
+    ("keen:ua_parser", &["ua_string"]),
+    ("keen:url_parser", &["url"]),
+    ("keen:referrer_parser", &["referrer_url", "page_url"]),
+    ("keen:date_time_parser", &["date_time"]),
+];
+/// What is left of an add-on that nobody does: the processor counts it.
+const NOBODYS: &str = "null";
 
 /// One request for an add-on, as far as it is understood; what is not is as if it were not there.
 #[derive(Deserialize)]
@@ -60,9 +68,9 @@ pub(crate) fn changes(
     for one in &asked {
         let addon: Option<Addon<'_>> =
             one.get().starts_with('{').then(|| serde_json::from_str(one.get()).ok()).flatten();
-        let known = addon.filter(|addon| addon.name == IP_TO_GEO || OTHERS.contains(&&*addon.name));
-        let Some(addon) = known else {
-            left.push(one.get());
+        let inputs = addon.as_ref().and_then(|addon| OTHERS.iter().find(|(name, _)| *name == addon.name));
+        let Some(addon) = addon.filter(|addon| addon.name == IP_TO_GEO || inputs.is_some()) else {
+            left.push(NOBODYS.to_owned());
             continue;
         };
         let output = addon.output.and_then(forms::string).filter(|path| !path.is_empty());
@@ -82,11 +90,13 @@ pub(crate) fn changes(
                 let (path, last) = split(path);
                 patch::add(&mut changes, path, last, Patch::Remove);
             }
+        } else if let (Some((name, inputs)), Some(output)) = (inputs, &output) {
+            left.push(addon.rebuilt(name, inputs, output, visible));
         } else {
-            left.push(one.get());
+            left.push(NOBODYS.to_owned());
         }
     }
-    if left.len() < asked.len() {
+    if !asked.is_empty() {
         let rest = if left.is_empty() { Patch::Remove } else { Patch::Set(format!("[{}]", left.join(","))) };
         patch::add(&mut changes, ["keen"].into_iter(), "addons", rest);
     }
@@ -125,9 +135,35 @@ impl Addon<'_> {
         self.given(name).and_then(forms::string)
     }
 
+    /// What is given by this name.
     fn given(&self, name: &str) -> Option<&RawValue> {
         let members = forms::members(self.input?.get())?;
         member(&members, name)
+    }
+
+    /// The request as it goes into the record: nothing of the sender's but paths. A path in which somebody is named is
+    /// none.
+    fn rebuilt(&self, name: &str, inputs: &[&str], output: &str, visible: &Visible<'_>) -> String {
+        let is_path =
+            |path: &str| path.parse::<PropertyPath>().is_ok() && !(visible.is_scrubbed() && scrub(path).is_some());
+        if !is_path(output) {
+            return NOBODYS.to_owned();
+        }
+        let mut out = format!("{{\"name\":\"{name}\",\"input\":").into_bytes();
+        let mut separator = b'{';
+        for input in inputs {
+            if let Some(path) = self.input(input).filter(|path| is_path(path)) {
+                out.push(separator);
+                separator = b',';
+                patch::push_text(&mut out, input);
+                out.push(b':');
+                patch::push_text(&mut out, &path);
+            }
+        }
+        out.extend_from_slice(if separator == b'{' { b"{},\"output\":" } else { b"},\"output\":" });
+        patch::push_text(&mut out, output);
+        out.push(b'}');
+        String::from_utf8(out).unwrap_or_else(|_| NOBODYS.to_owned())
     }
 
     /// The path of the address that is to be gone from the event.

@@ -288,12 +288,8 @@ fn a_place_is_found_though_the_address_is_not_kept() {
         (r#""ip":7"#, geo("ip", "geo", ""), json!({"ip": 7, "keen": {}})),
         (r#""ip":"198.51.100.1""#, geo("ip", "geo", ""), json!({"ip": "198.51.100.1", "keen": {}})),
         (r#""a":1"#, r#"{"name":"keen:ip_to_geo"}"#.to_owned(), json!({"a": 1, "keen": {}})),
-        // What nobody knows stays for the processor to pass over.
-        (
-            r#""a":1"#,
-            r#"{"name":"keen:domain"},7"#.to_owned(),
-            json!({"a": 1, "keen": {"addons": [{"name": "keen:domain"}, 7]}}),
-        ),
+        // Of what nobody knows only its place stays, for the processor to count.
+        (r#""a":1"#, r#"{"name":"keen:domain"},7"#.to_owned(), json!({"a": 1, "keen": {"addons": [null, null]}})),
     ] {
         let event = format!(r#"{{{properties},"keen":{{"addons":[{addons}]}}}}"#);
         assert_eq!(Case::default().kept(&event), kept, "{event}");
@@ -374,6 +370,34 @@ fn an_add_on_touches_nothing_that_the_key_fills_in() {
     ] {
         let event = json!({"other": value, "keen": {"addons": remove("other")}}).to_string();
         assert_eq!(Case::default().kept(&event).get("other").is_none(), is_gone, "{event}");
+    }
+}
+
+#[test]
+fn of_add_ons_nothing_is_kept_but_what_they_are() {
+    let full = json!({"name": "keen:url_parser", "input": {"url": "page.url"}, "output": "info"});
+    for (addon, kept) in [
+        (full.clone(), full.clone()),
+        (
+            json!({"name": "keen:url_parser", "mail": "jane@mail.example", "output": "info",
+                "input": {"url": "page.url", "note": "jane@mail.example", "ua_string": "a"}}),
+            full.clone(),
+        ),
+        (json!({"name": "jane@mail.example", "output": "a"}), Value::Null),
+        (json!("jane@mail.example"), Value::Null),
+        (json!(["keen:url_parser", "jane@mail.example"]), Value::Null),
+        (json!({"name": "keen:url_parser", "input": {}}), Value::Null),
+        (
+            json!({"name": "keen:ua_parser", "input": {"ua_string": "jane@mail.example"}, "output": "a"}),
+            json!({"name": "keen:ua_parser", "input": {}, "output": "a"}),
+        ),
+        (
+            json!({"name": "keen:ua_parser", "input": {"ua_string": {"b": "jane@mail.example"}}, "output": "a"}),
+            json!({"name": "keen:ua_parser", "input": {}, "output": "a"}),
+        ),
+    ] {
+        let event = json!({"keen": {"addons": [addon]}}).to_string();
+        assert_eq!(Case::default().kept(&event)["keen"]["addons"], json!([kept]), "{event}");
     }
 }
 
