@@ -75,9 +75,9 @@ pub(crate) fn add<'a>(members: &mut Members, mut path: impl Iterator<Item = &'a 
 }
 
 /// Whether `path` is that of a change, or lies above or below one.
-pub(crate) fn touches<'p>(changes: &[(String, Patch)], mut path: impl Iterator<Item = &'p str>) -> bool {
+pub(crate) fn touches<'p>(changes: &[(String, Patch)], path: impl Iterator<Item = &'p str>) -> bool {
     let mut inside = changes;
-    while let Some(name) = path.next() {
+    for name in path {
         match find(inside, name).ok().and_then(|at| inside.get(at)) {
             Some((_, Patch::Into(deeper))) => inside = deeper,
             found => return found.is_some(),
