@@ -17,6 +17,7 @@ use crate::caller::Visible;
 use crate::forms::{self, Member};
 use crate::patch::{self, Members, Patch, inside, look_up, member};
 use crate::scan::is_address_placeholder;
+use crate::scrub::scrub;
 
 /// Add-ons of one event; auto-tracking asks for six.
 const ADDONS_MAX: usize = 32;
@@ -24,8 +25,15 @@ const ADDONS_MAX: usize = 32;
 const OUTPUT_DEPTH_MAX: usize = 16;
 /// The one that is done here.
 const IP_TO_GEO: &str = "keen:ip_to_geo";
-/// The others that somebody does. Any other name is passed over.
-const OTHERS: &[&str] = &["keen:ua_parser", "keen:url_parser", "keen:referrer_parser", "keen:date_time_parser"];
+/// The others that somebody does, and their inputs. Any other name is passed over.
+const OTHERS: &[(&str, &[&str])] = &[
+    ("keen:ua_parser", &["ua_string"]),
+    ("keen:url_parser", &["url"]),
+    ("keen:referrer_parser", &["referrer_url", "page_url"]),
+    ("keen:date_time_parser", &["date_time"]),
+];
+/// What is left of an add-on that nobody does: the processor counts it.
+const NOBODYS: &str = "null";
 
 /// One request for an add-on, as far as it is understood; what is not is as if it were not there.
 #[derive(Deserialize)]
@@ -39,34 +47,56 @@ struct Addon<'a> {
 }
 
 /// What is to be changed in `event`, whose `keen.addons` is `raw`. Empty when it asks for no place.
-pub(crate) fn changes(event: &str, raw: &RawValue, visible: &Visible<'_>) -> Result<Members, Refusal> {
+///
+/// Of what the key fills in (`autofill`) nothing may be written or removed, unless the key fills in the add-ons, too.
+pub(crate) fn changes(
+    event: &str,
+    raw: &RawValue,
+    visible: &Visible<'_>,
+    autofill: &Members,
+) -> Result<Members, Refusal> {
     let wrong = |message: String| Refusal::new(ErrorCode::InvalidPropertyValue, message);
     let asked = forms::list(raw.get()).ok_or_else(|| wrong("keen.addons is not a list".to_owned()))?;
     if asked.len() > ADDONS_MAX {
         return Err(wrong(format!("keen.addons has more entries than the limit of {ADDONS_MAX}")));
     }
+    let is_own = patch::touches(autofill, ["keen", "addons"].into_iter());
+    let is_free = |path: &str| is_own || !patch::touches(autofill, path.split('.'));
     let event = forms::members(event).unwrap_or_default();
     let mut changes = Members::new();
     let mut left = Vec::new();
     for one in &asked {
         let addon: Option<Addon<'_>> =
             one.get().starts_with('{').then(|| serde_json::from_str(one.get()).ok()).flatten();
-        let known = addon.filter(|addon| addon.name == IP_TO_GEO || OTHERS.contains(&&*addon.name));
-        let Some(addon) = known else {
-            left.push(one.get());
+        let inputs = addon.as_ref().and_then(|addon| OTHERS.iter().find(|(name, _)| *name == addon.name));
+        let Some(addon) = addon.filter(|addon| addon.name == IP_TO_GEO || inputs.is_some()) else {
+            left.push(NOBODYS.to_owned());
             continue;
         };
         let output = addon.output.and_then(forms::string).filter(|path| !path.is_empty());
+        let removed = if addon.name == IP_TO_GEO { addon.removed() } else { None };
+        if let Some(path) = [output.as_deref(), removed.as_deref()].into_iter().flatten().find(|path| !is_free(path)) {
+            return Err(wrong(format!("an add-on may not change {path}, which the key fills in")));
+        }
         if let Some(output) = &output {
             check_output(&event, output)?;
         }
         if addon.name == IP_TO_GEO {
             place(&event, &addon, output.as_deref(), visible, &mut changes);
+            let is_gone = |path: &&String| {
+                look_up(&event, path.split('.')).and_then(forms::string).is_some_and(|text| is_address(&text))
+            };
+            if let Some(path) = removed.as_ref().filter(is_gone) {
+                let (path, last) = split(path);
+                patch::add(&mut changes, path, last, Patch::Remove);
+            }
+        } else if let (Some((name, inputs)), Some(output)) = (inputs, &output) {
+            left.push(addon.rebuilt(name, inputs, output, visible));
         } else {
-            left.push(one.get());
+            left.push(NOBODYS.to_owned());
         }
     }
-    if left.len() < asked.len() {
+    if !asked.is_empty() {
         let rest = if left.is_empty() { Patch::Remove } else { Patch::Set(format!("[{}]", left.join(","))) };
         patch::add(&mut changes, ["keen"].into_iter(), "addons", rest);
     }
@@ -99,12 +129,59 @@ fn check_output(event: &[Member<'_>], output: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+impl Addon<'_> {
+    /// An input: none when it is no text.
+    fn input(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.given(name).and_then(forms::string)
+    }
+
+    /// What is given by this name.
+    fn given(&self, name: &str) -> Option<&RawValue> {
+        let members = forms::members(self.input?.get())?;
+        member(&members, name)
+    }
+
+    /// The request as it goes into the record: nothing of the sender's but paths. A path in which somebody is named is
+    /// none.
+    fn rebuilt(&self, name: &str, inputs: &[&str], output: &str, visible: &Visible<'_>) -> String {
+        let is_path =
+            |path: &str| path.parse::<PropertyPath>().is_ok() && !(visible.is_scrubbed() && scrub(path).is_some());
+        if !is_path(output) {
+            return NOBODYS.to_owned();
+        }
+        let mut out = format!("{{\"name\":\"{name}\",\"input\":").into_bytes();
+        let mut separator = b'{';
+        for input in inputs {
+            if let Some(path) = self.input(input).filter(|path| is_path(path)) {
+                out.push(separator);
+                separator = b',';
+                patch::push_text(&mut out, input);
+                out.push(b':');
+                patch::push_text(&mut out, &path);
+            }
+        }
+        out.extend_from_slice(if separator == b'{' { b"{},\"output\":" } else { b"},\"output\":" });
+        patch::push_text(&mut out, output);
+        out.push(b'}');
+        String::from_utf8(out).unwrap_or_else(|_| NOBODYS.to_owned())
+    }
+
+    /// The path of the address that is to be gone from the event.
+    fn removed(&self) -> Option<String> {
+        self.given("remove_ip_property").filter(|value| value.get() == "true")?;
+        let path = self.input("ip").filter(|path| path != "keen" && !path.starts_with("keen."))?;
+        Some(path.into_owned())
+    }
+}
+
+/// Whether a text is an address, or stands for the caller's.
+fn is_address(text: &str) -> bool {
+    is_address_placeholder(text) || text.trim().parse::<IpAddr>().is_ok()
+}
+
 /// Puts the place of the address that the add-on names into its output. Without one, the output stays as it is.
 fn place(event: &[Member<'_>], addon: &Addon<'_>, output: Option<&str>, visible: &Visible<'_>, changes: &mut Members) {
-    let members = addon.input.and_then(|input| forms::members(input.get())).unwrap_or_default();
-    let given = |name: &str| members.iter().find(|member| member.name == name).map(|member| member.value);
-    let Some(path) = given("ip").and_then(forms::string) else { return };
-    let Some(found) = look_up(event, path.split('.')) else { return };
+    let Some(found) = addon.input("ip").and_then(|path| look_up(event, path.split('.'))) else { return };
     let text = forms::string(found).unwrap_or_default();
     let of_another;
     let place = if is_address_placeholder(&text) {
@@ -116,11 +193,6 @@ fn place(event: &[Member<'_>], addon: &Addon<'_>, output: Option<&str>, visible:
     if let (Some(place), Some(output)) = (place, output) {
         let (path, last) = split(output);
         patch::add(changes, path, last, Patch::Into(fields(place)));
-    }
-    let is_removed = given("remove_ip_property").is_some_and(|value| value.get() == "true");
-    if is_removed && !path.starts_with("keen.") && path != "keen" {
-        let (path, last) = split(&path);
-        patch::add(changes, path, last, Patch::Remove);
     }
 }
 

@@ -20,7 +20,7 @@ use crate::origin;
 use crate::patch;
 use crate::reply::Reply;
 use crate::route::{Asked, Form, PresentedKey};
-use crate::segment::{self, Kept, Translated};
+use crate::segment::{self, Kept};
 use crate::steps::{Accepted, Draft, Rules, Source, check, not_listed};
 
 /// Bytes of a record beside the properties, per event: id, time, names of the envelope.
@@ -146,7 +146,6 @@ impl Asked {
     ) -> Result<Decision, Refusal> {
         let grant = self.permit(access)?;
         let decoded;
-        let translated;
         let text = match &self.form {
             Form::Written { written, .. } => {
                 decoded = written.event()?;
@@ -169,7 +168,7 @@ impl Asked {
         let reply = match &self.form {
             Form::Single { collection } | Form::Written { collection, .. } => {
                 let source = Source::Keen { collection: collection.as_deref().map(Cow::Borrowed) };
-                match sieve.take(forms::single(&text)?, source) {
+                match sieve.take(forms::single(&text)?, source)? {
                     Ok(()) => self.created(),
                     Err(refusal) => self.refused(&refusal),
                 }
@@ -178,8 +177,7 @@ impl Asked {
             Form::Batch => batch(&text, &mut sieve)?,
             Form::Segment(call) => {
                 let kept = Kept::of(&grant.settings.privacy, caller.headers.gpc);
-                translated = segment::translate(*call, &text, kept, moment.now, sieve.first_id, limits)?;
-                segmented(&translated, &mut sieve)?
+                segmented(*call, &text, kept, &mut sieve)?
             }
         };
         let (record, counts) = (sieve.record.map(RecordWriter::finish), sieve.counts);
@@ -255,6 +253,8 @@ struct Sieve<'a> {
     received_at: Timestamp,
     first_id: EventId,
     text_bytes: usize,
+    /// Bytes of the events that the key filled in.
+    filled_bytes: usize,
     /// Begun with the first event that passes.
     record: Option<RecordWriter>,
     counts: Counts,
@@ -264,26 +264,46 @@ impl<'a> Sieve<'a> {
     fn new(moment: &Moment, rules: &'a Rules<'a>, project: &'a ProjectId, text_bytes: usize) -> Self {
         let first_id = EventId::from_parts(moment.now, moment.random);
         let received_at = moment.now;
-        Self { rules, project, received_at, first_id, text_bytes, record: None, counts: Counts::default() }
+        Self {
+            rules,
+            project,
+            received_at,
+            first_id,
+            text_bytes,
+            filled_bytes: 0,
+            record: None,
+            counts: Counts::default(),
+        }
     }
 
-    fn take(&mut self, event: &RawValue, source: Source<'_>) -> Result<(), Refusal> {
+    /// Keeps one event, or says why not.
+    ///
+    /// # Errors
+    /// The outer one ends the request: nothing is wrong with the event, and nothing of the request is kept.
+    fn take(&mut self, event: &RawValue, source: Source<'_>) -> Result<Result<(), Refusal>, Refusal> {
         let id = self.first_id.nth(self.counts.events_accepted);
         let filled = OnceCell::new();
         let checked = check(Draft::new(event, source, self.rules, self.received_at, id, &filled));
-        match checked.and_then(|accepted| self.keep(&accepted)) {
-            Ok(()) => {
+        // Of what is refused, too: it cost as much to fill in.
+        self.filled_bytes = self.filled_bytes.saturating_add(filled.get().map_or(0, String::len));
+        if self.filled_bytes > self.room() {
+            return Err(self.no_room());
+        }
+        match checked {
+            Ok(accepted) => {
+                self.keep(&accepted)?;
                 self.counts.events_accepted += 1;
-                Ok(())
+                Ok(Ok(()))
             }
-            Err((step, refusal)) => Err(self.refuse(step, refusal)),
+            Err((step, refusal)) => Ok(Err(self.refuse(step, refusal))),
         }
     }
 
     /// Writes an event into the record.
-    fn keep(&mut self, event: &Accepted<'_>) -> Result<(), (&'static str, Refusal)> {
+    fn keep(&mut self, event: &Accepted<'_>) -> Result<(), Refusal> {
         let visible = self.rules.visible;
-        let fault = |_| ("size", Refusal::new(ErrorCode::Internal, "the record could not be written"));
+        let room = self.room();
+        let fault = |_| Refusal::new(ErrorCode::Internal, "the record could not be written");
         let record = match &mut self.record {
             Some(record) => record,
             none => {
@@ -293,14 +313,22 @@ impl<'a> Sieve<'a> {
                 none.insert(begun.map_err(fault)?)
             }
         };
-        // What is filled in could make many bytes of few; what came never exceeds this.
-        let events = usize::try_from(self.counts.events_accepted).unwrap_or(usize::MAX).saturating_add(1);
-        let room = self.text_bytes.saturating_add(events.saturating_mul(ENVELOPE_BYTES_MAX)).max(RECORD_BYTES_MAX);
         if record.size_bytes().saturating_add(event.size_bytes(visible)) > room {
-            let message = format!("the request is larger than {room} bytes with what is filled in: send fewer events");
-            return Err(("size", Refusal::new(ErrorCode::EventTooLarge, message)));
+            return Err(self.no_room());
         }
         record.push(&event.id, &event.collection, event.timestamp, |out| event.write(out, visible)).map_err(fault)
+    }
+
+    /// What is filled in could make many bytes of few; what came never exceeds this.
+    fn room(&self) -> usize {
+        let events = usize::try_from(self.counts.events_accepted).unwrap_or(usize::MAX).saturating_add(1);
+        self.text_bytes.saturating_add(events.saturating_mul(ENVELOPE_BYTES_MAX)).max(RECORD_BYTES_MAX)
+    }
+
+    fn no_room(&self) -> Refusal {
+        let room = self.room();
+        let message = format!("the request is larger than {room} bytes with what is filled in: send fewer events");
+        Refusal::new(ErrorCode::EventTooLarge, message)
     }
 
     fn refuse(&mut self, step: &'static str, refusal: Refusal) -> Refusal {
@@ -324,7 +352,7 @@ fn bulk(text: &str, sieve: &mut Sieve<'_>) -> Result<Reply, Refusal> {
             if index > 0 {
                 answer.push(b',');
             }
-            let result = match sieve.take(event, Source::Keen { collection: collection.name.clone() }) {
+            let result = match sieve.take(event, Source::Keen { collection: collection.name.clone() })? {
                 Ok(()) => EventResult::stored(),
                 Err(refusal) => EventResult::refused(&in_bulk(refusal)),
             };
@@ -356,7 +384,7 @@ fn batch(text: &str, sieve: &mut Sieve<'_>) -> Result<Reply, Refusal> {
     let batch_id = batch.batch_id.map(Cow::into_owned);
     let mut answer = BatchAnswer { batch_id, ..BatchAnswer::default() };
     for (index, event) in (0..).zip(batch.events) {
-        if let Err(Refusal { code, message }) = sieve.take(event, Source::Batch { skew_ms }) {
+        if let Err(Refusal { code, message }) = sieve.take(event, Source::Batch { skew_ms })? {
             answer.refused.push(Refused { index, code: code.code().into(), message });
         }
     }
@@ -370,12 +398,14 @@ fn batch(text: &str, sieve: &mut Sieve<'_>) -> Result<Reply, Refusal> {
 }
 
 /// Segment's form: a body of which nothing is kept is refused as a whole, otherwise the answer names what was refused.
-fn segmented<'a>(translated: &'a Translated, sieve: &mut Sieve<'a>) -> Result<Reply, Refusal> {
+fn segmented(call: segment::Call, text: &str, kept: Kept, sieve: &mut Sieve<'_>) -> Result<Reply, Refusal> {
+    let (first_id, limits) = (sieve.first_id, sieve.rules.limits);
+    let (mut translator, events) = segment::translate(call, text, kept, sieve.received_at, limits)?;
     let mut refused = Vec::new();
     let mut first = None;
-    for (index, event) in (0..).zip(translated.events()) {
-        let taken = match event {
-            Ok((event, skew_ms)) => sieve.take(event, Source::Batch { skew_ms }),
+    for (index, event) in (0..).zip(events) {
+        let taken = match translator.event(event, first_id.nth(index))? {
+            Ok((event, skew_ms)) => sieve.take(event, Source::Batch { skew_ms })?,
             Err(refusal) => Err(sieve.refuse("envelope", refusal)),
         };
         if let Err(refusal) = taken {

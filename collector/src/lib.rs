@@ -68,7 +68,7 @@ pub use route::{
     Asked, Head, Headers, PresentedKey, Routed, SCOPED_KEY_CHARS_MAX, SCOPED_KEY_CHARS_MIN, ScopedKey, presented_key,
     route, scripted,
 };
-pub use steps::STEP_NAMES;
+pub use steps::{STEP_NAMES, check_autofill};
 pub use target::decode_segment;
 
 #[cfg(test)]

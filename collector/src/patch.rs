@@ -20,7 +20,8 @@ pub(crate) enum Patch {
     Into(Members),
 }
 
-/// Changes of the members of one object, by name; a name stands once.
+/// Changes of the members of one object, in the order of their names; a name stands once. Ordered, because an event has
+/// hundreds of members and a key may fill in hundreds.
 pub(crate) type Members = Vec<(String, Patch)>;
 
 /// Sets every member of `map`, and merges objects deeply.
@@ -29,29 +30,40 @@ pub(crate) fn deep(map: &Map<String, Value>) -> Members {
         Value::Object(inner) => Patch::Into(deep(inner)),
         other => Patch::Set(other.to_string()),
     };
-    map.iter().map(|(name, value)| (name.clone(), change(value))).collect()
+    let mut members = Members::with_capacity(map.len());
+    for (name, value) in map {
+        add(&mut members, std::iter::empty(), name, change(value));
+    }
+    members
+}
+
+/// Where the change of a member is, or belongs.
+fn find(changes: &[(String, Patch)], name: &str) -> Result<usize, usize> {
+    changes.binary_search_by(|(known, _)| known.as_str().cmp(name))
 }
 
 /// Adds a change of the member that `path` names. A later one of the same member wins, but keeps the changes inside it.
 pub(crate) fn add<'a>(members: &mut Members, mut path: impl Iterator<Item = &'a str>, last: &'a str, patch: Patch) {
-    let name = path.next();
-    let at = members.iter().position(|(known, _)| known == name.unwrap_or(last));
-    let Some(name) = name else {
-        match (at.and_then(|at| members.get_mut(at)), patch) {
-            (Some((_, Patch::Into(inner))), Patch::Into(more)) => {
-                for (name, patch) in more {
-                    add(inner, std::iter::empty(), &name, patch);
+    let Some(name) = path.next() else {
+        match find(members, last) {
+            Err(at) => members.insert(at, (last.to_owned(), patch)),
+            Ok(at) => match (members.get_mut(at), patch) {
+                (Some((_, Patch::Into(inner))), Patch::Into(more)) => {
+                    for (name, patch) in more {
+                        add(inner, std::iter::empty(), &name, patch);
+                    }
                 }
-            }
-            (Some((_, known)), patch) => *known = patch,
-            (None, patch) => members.push((last.to_owned(), patch)),
+                (Some((_, known)), patch) => *known = patch,
+                (None, _) => {}
+            },
         }
         return;
     };
-    if at.is_none() {
-        members.push((name.to_owned(), Patch::Into(Vec::new())));
-    }
-    let Some((_, inside)) = members.iter_mut().find(|(known, _)| known == name) else { return };
+    let at = find(members, name).unwrap_or_else(|at| {
+        members.insert(at, (name.to_owned(), Patch::Into(Vec::new())));
+        at
+    });
+    let Some((_, inside)) = members.get_mut(at) else { return };
     if !matches!(inside, Patch::Into(_)) {
         *inside = Patch::Into(Vec::new());
     }
@@ -62,6 +74,18 @@ pub(crate) fn add<'a>(members: &mut Members, mut path: impl Iterator<Item = &'a 
     }
 }
 
+/// Whether `path` is that of a change, or lies above or below one.
+pub(crate) fn touches<'p>(changes: &[(String, Patch)], path: impl Iterator<Item = &'p str>) -> bool {
+    let mut inside = changes;
+    for name in path {
+        match find(inside, name).ok().and_then(|at| inside.get(at)) {
+            Some((_, Patch::Into(deeper))) => inside = deeper,
+            found => return found.is_some(),
+        }
+    }
+    true
+}
+
 /// Writes `object` with the changes; false, and nothing written, when it is no object whose names decode.
 pub(crate) fn apply(out: &mut Vec<u8>, object: &str, changes: &[(String, Patch)]) -> bool {
     let Some(members) = forms::members(object) else { return false };
@@ -69,7 +93,7 @@ pub(crate) fn apply(out: &mut Vec<u8>, object: &str, changes: &[(String, Patch)]
     let mut first = true;
     out.push(b'{');
     for member in &members {
-        let at = changes.iter().position(|(name, _)| *name == member.name);
+        let at = find(changes, &member.name).ok();
         let Some((at, (_, patch))) = at.and_then(|at| Some((at, changes.get(at)?))) else {
             comma(out, &mut first);
             out.extend_from_slice(member.raw_name.as_bytes());

@@ -37,7 +37,11 @@ enum Answer {
 impl Written {
     /// What the target writes; none when it has no `data`.
     pub(crate) fn from_target(target: &Target<'_>) -> Result<Option<Self>, Refusal> {
-        let Some(data) = target.parameter("data") else { return Ok(None) };
+        if !target.has("data") {
+            return Ok(None);
+        }
+        // Nothing, or what does not decode, is no event.
+        let data = target.parameter("data").unwrap_or_default();
         let answer = match (callback(target), target.parameter("redirect")) {
             (Some(name), _) if is_callback(&name) => Answer::Script(name.into_owned()),
             (Some(_), _) => {

@@ -24,6 +24,9 @@ const DIGITS_MIN: usize = 7;
 /// Letters and digits without a gap that can be a token, given the right words before them.
 const TOKEN_CHARS_MIN: usize = 16;
 
+/// How often a text is percent-decoded: an address of a page within another's is encoded twice.
+const DECODINGS_MAX: usize = 3;
+
 /// What was found. Its text stands in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -57,8 +60,8 @@ struct Span {
 /// The text with `[email]`, `[card]`, `[iban]`, `[phone]` and `[token]` in place of what was found; none when nothing
 /// was, which is the usual case and costs about a nanosecond a byte.
 ///
-/// Linear in the text. Percent-encoded `@`, `+` and spaces are read as what they stand for, because addresses of pages
-/// hold such things.
+/// Linear in the text. What is percent-encoded is read as what it stands for, too, because addresses of pages hold such
+/// things and add-ons decode them later.
 ///
 /// ```
 /// use collector::scrub::scrub;
@@ -69,23 +72,90 @@ struct Span {
 /// ```
 #[must_use]
 pub fn scrub(text: &str) -> Option<String> {
-    let bytes = text.as_bytes();
-    if bytes.len() < BYTES_MIN {
+    if text.len() < BYTES_MIN {
         return None;
     }
-    let signs = Signs::of(bytes);
     let mut spans = Vec::new();
-    if signs.has_at {
-        mail::find(text, &mut spans);
-    }
-    if signs.digits >= DIGITS_MIN {
-        numbers::find(bytes, &mut spans);
-        iban::find(bytes, &mut spans);
-    }
-    if signs.run_chars >= TOKEN_CHARS_MIN && (signs.digits > 0 || signs.has_large) {
-        tokens::find(text, &mut spans);
+    find(text, &mut spans);
+    if text.contains('%') {
+        find_encoded(text, &mut spans);
     }
     if spans.is_empty() { None } else { Some(replaced(text, spans)) }
+}
+
+/// Appends what stands in `text`.
+fn find(text: &str, spans: &mut Vec<Span>) {
+    let bytes = text.as_bytes();
+    let signs = Signs::of(bytes);
+    if signs.has_at {
+        mail::find(text, spans);
+    }
+    if signs.digits >= DIGITS_MIN {
+        numbers::find(bytes, spans);
+        iban::find(bytes, spans);
+    }
+    if signs.run_chars >= TOKEN_CHARS_MIN && (signs.digits > 0 || signs.has_large) {
+        tokens::find(text, spans);
+    }
+}
+
+/// Appends what stands in `text` when it is percent-decoded, as often as it may be: any letter can be written so.
+fn find_encoded(text: &str, spans: &mut Vec<Span>) {
+    let mut decoded = Decoded { text: text.to_owned(), places: (0..=text.len()).collect() };
+    for _ in 0..DECODINGS_MAX {
+        let Some(next) = decoded.once() else { return };
+        decoded = next;
+        let mut found = Vec::new();
+        find(&decoded.text, &mut found);
+        let place = |at: usize| decoded.places.get(at).copied();
+        spans.extend(
+            found
+                .iter()
+                .filter_map(|span| Some(Span { start: place(span.start)?, end: place(span.end)?, kind: span.kind })),
+        );
+    }
+}
+
+/// A decoded text, and where each of its bytes, and its end, stands in the text that came.
+struct Decoded {
+    text: String,
+    places: Vec<usize>,
+}
+
+impl Decoded {
+    /// The same, decoded once more; none when nothing is encoded. What stands for no character stays.
+    fn once(&self) -> Option<Self> {
+        let mut next = Self { text: String::with_capacity(self.text.len()), places: Vec::new() };
+        let (mut at, mut rest) = (0, self.text.as_str());
+        while let Some(first) = rest.chars().next() {
+            let decoded = if first == '%' { encoded(rest.as_bytes()) } else { None };
+            let (character, taken) = decoded.unwrap_or((first, first.len_utf8()));
+            // Each byte of a character that is encoded stands where the character begins.
+            let place = |byte: usize| self.places.get(if decoded.is_some() { at } else { at + byte }).copied();
+            next.places.extend((0..character.len_utf8()).filter_map(place));
+            next.text.push(character);
+            at += taken;
+            rest = rest.get(taken..).unwrap_or_default();
+        }
+        next.places.extend(self.places.last());
+        (next.text.len() < self.text.len()).then_some(next)
+    }
+}
+
+/// The character whose bytes are percent-encoded at the beginning of `bytes`, and how many bytes it takes.
+fn encoded(bytes: &[u8]) -> Option<(char, usize)> {
+    let mut character = [0; 4];
+    for index in 0..character.len() {
+        match bytes.get(index * 3..index * 3 + 3)? {
+            [b'%', high, low] => *character.get_mut(index)? = octet(*high, *low)?,
+            _ => return None,
+        }
+        let text = character.get(..=index).and_then(|bytes| std::str::from_utf8(bytes).ok());
+        if let Some(found) = text.and_then(|text| text.chars().next()) {
+            return Some((found, index * 3 + 3));
+        }
+    }
+    None
 }
 
 /// What a text must have before it is worth a closer look.
@@ -187,9 +257,13 @@ fn glyph_before(bytes: &[u8], at: usize) -> Option<(u8, usize)> {
 
 /// What `%` and these two stand for, if that is ASCII.
 fn percent(high: u8, low: u8) -> Option<u8> {
+    octet(high, low).filter(u8::is_ascii)
+}
+
+/// What `%` and these two stand for.
+fn octet(high: u8, low: u8) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let byte = digit(high)? * 16 + digit(low)?;
-    byte.is_ascii().then_some(byte)
+    Some(digit(high)? * 16 + digit(low)?)
 }
 
 /// Whether nothing before `at` belongs to the same word.

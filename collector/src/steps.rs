@@ -9,14 +9,16 @@ use std::cell::OnceCell;
 
 use protocol::batch::BatchEvent;
 use protocol::limits::{Limits, UNIQUENESS_TOKEN_CHARS_MAX};
+use protocol::settings::Privacy;
 use protocol::{CollectionName, ErrorCode, EventId, Refusal, Timestamp};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::addons;
-use crate::caller::Visible;
+use crate::caller::{Caller, Visible};
 use crate::forms;
 use crate::patch::{self, Members};
-use crate::scan::{Edit, With, scan};
+use crate::scan::{Edit, With, check_names, scan};
 
 type Step = fn(&mut Draft<'_>) -> Result<(), Refusal>;
 
@@ -46,6 +48,37 @@ pub(crate) struct Rules<'a> {
     pub collections: Option<&'a [String]>,
     /// What the key fills in; empty: nothing.
     pub autofill: Members,
+}
+
+/// Bytes, levels and names of what a key fills into each event: beyond, a few bytes sent would be much work.
+const AUTOFILL_BYTES_MAX: usize = 16 * 1024;
+const AUTOFILL_DEPTH_MAX: usize = 8;
+const AUTOFILL_NAMES_MAX: usize = 256;
+
+/// Refuses what a key may not fill in: what is too much, and what would make each event of the key a bad one.
+///
+/// # Errors
+/// The refusal that an event of it would get.
+pub fn check_autofill(fill: &Map<String, Value>) -> Result<(), Refusal> {
+    let text = serde_json::to_string(fill).and_then(RawValue::from_string);
+    let text = text.map_err(|_| Refusal::new(ErrorCode::Internal, "it could not be written"))?;
+    let limits = Limits {
+        event_bytes_max: AUTOFILL_BYTES_MAX,
+        depth_max: AUTOFILL_DEPTH_MAX,
+        names_max: AUTOFILL_NAMES_MAX,
+        ..Limits::default()
+    };
+    let (caller, privacy) = (Caller::default(), Privacy::default());
+    let rules = Rules {
+        limits: &limits,
+        visible: &Visible::new(&caller, &privacy),
+        collections: None,
+        autofill: Members::new(),
+    };
+    let source = Source::Keen { collection: Some(Cow::Borrowed("c")) };
+    let filled = OnceCell::new();
+    let draft = Draft::new(&text, source, &rules, Timestamp::from_millis(0), EventId::from_bytes([0; 16]), &filled);
+    check(draft).map(|_| ()).map_err(|(_, refusal)| refusal)
 }
 
 /// Where an event comes from, which is what its envelope is.
@@ -242,6 +275,8 @@ fn autofill(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     if draft.rules.autofill.is_empty() {
         return Ok(());
     }
+    // Before its members are looked up among what is filled in.
+    check_names(draft.properties, draft.rules.limits.names_max)?;
     let mut text = Vec::with_capacity(draft.properties.len() * 2);
     // An event whose names do not decode is left as it is: the next step says what is wrong with it.
     if patch::apply(&mut text, draft.properties, &draft.rules.autofill)
@@ -308,7 +343,7 @@ fn id(draft: &mut Draft<'_>) -> Result<(), Refusal> {
 
 fn addons(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     let Some(raw) = draft.keen_addons else { return Ok(()) };
-    draft.changes = addons::changes(draft.properties, raw, draft.rules.visible)?;
+    draft.changes = addons::changes(draft.properties, raw, draft.rules.visible, &draft.rules.autofill)?;
     Ok(())
 }
 

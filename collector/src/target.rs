@@ -28,6 +28,11 @@ impl<'a> Target<'a> {
         self.path.strip_prefix('/').unwrap_or(self.path).split('/')
     }
 
+    /// Whether there is a parameter of this name, be it empty.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.query.split('&').any(|pair| pair.split_once('=').map_or(pair, |(key, _)| key) == name)
+    }
+
     /// The first parameter of this name, decoded; none when it is absent, empty or not UTF-8.
     ///
     /// `+` becomes a space, as in forms.

@@ -102,6 +102,18 @@ fn one_event_becomes_one_record() {
 }
 
 #[test]
+fn a_pixel_without_an_event_is_a_broken_event() {
+    let access = write_access();
+    for query in ["data=", "data", "x=1&data=", "data=%ff", "data=***", "data=IA"] {
+        let reply = run("GET", &format!("{EVENTS}/c?{query}"), Headers::default(), &access, b"").reply;
+        assert_eq!((reply.status, error_code(&reply).as_str()), (400, "InvalidEventError"), "{query}");
+    }
+    let reply = run("GET", &format!("{EVENTS}/c?data=&jsonp=f"), Headers::default(), &access, b"").reply;
+    assert!(text(&reply).starts_with("f({\"error_code\":\"InvalidEventError\""), "{}", text(&reply));
+    assert_eq!(run("GET", &format!("{EVENTS}/c?dat=e30"), Headers::default(), &access, b"").reply.status, 404);
+}
+
+#[test]
 fn a_path_leads_to_one_answer() {
     for (method, target, status) in [
         ("POST", "/3.0/projects/p/events/c", 201),

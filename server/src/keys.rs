@@ -269,6 +269,10 @@ fn options(groups: &Map<String, Value>, limits: &QueryLimits) -> Result<KeyOptio
 /// Refuses what could never hold, rather than let every event or query of the key fail.
 fn check(options: &KeyOptions) -> Result<(), Refusal> {
     if let Some(writes) = &options.writes {
+        if let Some(fill) = &writes.autofill {
+            let named = |refusal: Refusal| invalid(format!("options.writes.autofill: {refusal}"));
+            collector::check_autofill(fill).map_err(named)?;
+        }
         let collections = writes.collections.as_deref().unwrap_or_default();
         let origins = writes.origins.as_deref().unwrap_or_default();
         if collections.len().max(origins.len()) > LIST_MAX {
@@ -321,6 +325,8 @@ mod tests {
                 r#"{"options":{"writes":{"autofill":{"a":{"b":null}},"origins":["https://*.a.example"]}}}"#.to_owned(),
                 None,
             ),
+            (r#"{"options":{"writes":{"autofill":{"a.b":1}}}}"#.to_owned(), Some("options.writes.autofill")),
+            (r#"{"options":{"writes":{"autofill":{"keen":{"id":1}}}}}"#.to_owned(), Some("keen.id")),
             ("[]".to_owned(), Some("object")),
             (String::new(), Some("JSON")),
             (r#"{"name":1}"#.to_owned(), Some("name")),

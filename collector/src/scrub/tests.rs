@@ -29,6 +29,28 @@ fn the_hand_written_corpus_holds() {
 }
 
 #[test]
+fn what_is_percent_encoded_is_read_as_what_it_stands_for() {
+    for (text, expected) in [
+        ("jane3%40example%2Ecom", "[email]"),
+        ("%6Aane4%40%65xample.com", "[email]"),
+        ("%34111111111111111", "[card]"),
+        ("/a?x=%34111111111111111&y=1", "/a?x=[card]&y=1"),
+        ("/a?m=jane%2540example%252Ecom&y=1", "/a?m=[email]&y=1"),
+        ("j%C3%A4ne@b%C3%BCcher.example", "[email]"),
+        ("/?m=jane%40example%2Ecom&t=%66oo", "/?m=[email]&t=%66oo"),
+        (
+            "https://x.test/?next=https%3A%2F%2Fx.test%2F%3Fa%3Db",
+            "https://x.test/?next=https%3A%2F%2Fx.test%2F%3Fa%3Db",
+        ),
+        ("100%", "100%"),
+        ("100% of %zz and %4", "100% of %zz and %4"),
+        ("%FF%40%FE", "%FF%40%FE"),
+    ] {
+        check(text, expected);
+    }
+}
+
+#[test]
 fn our_own_keys_are_known_by_their_checksum() {
     let key = protocol::Key::from_random(protocol::KeyKind::Write, [5; 28]);
     check(&format!("/x?api={}&y", key.reveal()), "/x?api=[token]&y");
@@ -38,9 +60,25 @@ fn our_own_keys_are_known_by_their_checksum() {
 #[test]
 fn a_long_text_costs_no_more_than_its_length() {
     // Each would be quadratic with an unbounded look back or ahead.
-    for text in
-        ["%40", "a@", "@a.", "1 ", "12-34 ", "eyJ.", "token=", "DE89 ", "+1", "a/", "\"@", "(", "phone 1234567 "]
-    {
+    for text in [
+        "%40",
+        "%2540",
+        "%61",
+        "%C3",
+        "%",
+        "a@",
+        "@a.",
+        "1 ",
+        "12-34 ",
+        "eyJ.",
+        "token=",
+        "DE89 ",
+        "+1",
+        "a/",
+        "\"@",
+        "(",
+        "phone 1234567 ",
+    ] {
         let text = text.repeat(200_000 / text.len());
         let _ = scrub(&text);
     }

@@ -22,7 +22,7 @@ use crate::reply::Reply;
 use crate::route::{Asked, Form, Head, PresentedKey};
 use crate::target::Target;
 
-pub(crate) use translate::{Kept, Translated, translate};
+pub(crate) use translate::{Kept, translate};
 
 /// Bytes of a body that is read before the key is known, because the key stands in it. Browser libraries send a single event
 /// so; larger bodies bring the key as a header or parameter.

@@ -46,6 +46,16 @@ impl<'a> Names<'a> {
         name
     }
 
+    /// Says that the object has a member of this name.
+    pub(crate) fn name(&mut self, name: &'a str) {
+        self.seen.insert(Cow::Borrowed(name));
+    }
+
+    /// Whether the object has a member of this name.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.seen.contains(name)
+    }
+
     /// Keeps a name for a member that is written otherwise.
     pub(crate) fn reserve(&mut self, name: &str) {
         self.written.insert(Cow::Owned(name.to_owned()));

@@ -230,6 +230,71 @@ fn the_context_keeps_what_the_settings_keep() {
 }
 
 #[test]
+fn nothing_of_the_caller_passes_under_another_name() {
+    let body = json!({
+        "IP": "203.0.113.7", "Context": {"Ip": "203.0.113.7"},
+        "context": {
+            "IP": "203.0.113.7", "locale": "en",
+            "device": {"ip": "203.0.113.7", "model": "Pixel 7"},
+            "user_agent": "X/1.2.3",
+            "list": [{"Ip_Address": "203.0.113.7", "a.b": 1}, {"ip": 1}, 2],
+            "userAgentData": {
+                "brands": [{"brand": "X", "version": "1"}], "mobile": true, "platform": "Android",
+                "model": "Pixel 7", "platformVersion": "13.0.1", "fullVersionList": [],
+            },
+        },
+        "options": {"\u{69}p": "203.0.113.7", "context": {"ip": "203.0.113.7"}, "User Agent": "X/1.2.3"},
+        "properties": {"ip": "of a printer"},
+    });
+    for (gpc, expected) in [
+        (
+            None,
+            json!({
+                "type": "track", "Context": {},
+                "context": {
+                    "locale": "en", "device": {"model": "Pixel 7"}, "user_agent": "X/1.0.0", "list": [{"a_b": 1}, {}, 2],
+                    "userAgentData": {
+                        "brands": [{"brand": "X", "version": "1"}], "mobile": true, "platform": "Android",
+                    },
+                },
+                "options": {"context": {}, "User Agent": "X/1.0.0"},
+                "properties": {"ip": "of a printer"},
+            }),
+        ),
+        (
+            Some("1"),
+            json!({
+                "type": "track", "Context": {},
+                "context": {"locale": "en", "list": [{"a_b": 1}, {}, 2]},
+                "options": {"context": {}},
+                "properties": {"ip": "of a printer"},
+            }),
+        ),
+    ] {
+        let key = key();
+        let headers = Headers { authorization: Some(key.reveal()), gpc, ..Headers::default() };
+        let made = events(&run("/v1/track", headers, &body.to_string(), &ProjectSettings::default()));
+        assert_eq!(made[0]["properties"], expected, "{gpc:?}");
+    }
+    let mut full = ProjectSettings::default();
+    full.privacy.user_agent = UserAgentPolicy::Full;
+    let key = key();
+    let headers = Headers { authorization: Some(key.reveal()), ..Headers::default() };
+    let made = events(&run("/v1/track", headers, &body.to_string(), &full));
+    assert_eq!(made[0]["properties"]["context"]["userAgentData"], body["context"]["userAgentData"]);
+    // A context that is no object is none.
+    for context in [json!(["203.0.113.7"]), json!("203.0.113.7"), json!(7)] {
+        let body = json!({"context": context, "options": context}).to_string();
+        let kept = json!({"type": "track", "context": null, "options": null});
+        assert_eq!(events(&send("/v1/track", &body))[0]["properties"], kept, "{context}");
+    }
+    // Nor what a batch says of all its events.
+    let body =
+        json!({"context": {"device": {"ip": "203.0.113.7"}, "IP": "x"}, "batch": [{"type": "page"}]}).to_string();
+    assert_eq!(events(&send("/v1/batch", &body))[0]["properties"], json!({"type": "page", "context": {"device": {}}}));
+}
+
+#[test]
 fn the_key_may_come_in_four_ways_and_nothing_is_unpacked_without_it() {
     let (key, other) = (key(), Key::from_random(KeyKind::Write, [8; 28]));
     // "user:" in base64, computed by the standard's own alphabet.
@@ -294,5 +359,32 @@ fn only_segments_calls_are_answered_and_too_many_get_429() {
             }
         };
         assert_eq!(status_found, status, "{method} {target}");
+    }
+}
+
+#[test]
+fn what_a_batch_says_of_all_its_events_does_not_make_gigabytes_of_a_few_bytes() {
+    let body = |context: Value, events: usize| {
+        let events = vec![json!({"type": "page"}); events];
+        json!({"context": context, "batch": events}).to_string()
+    };
+    let names = |count: usize| (0..count).map(|name| (format!("n{name}"), json!(1))).collect::<Value>();
+    for (context, events, status, code) in [
+        (json!({"x": vec!["y"; 100]}), 1_000, 200, Value::Null),
+        // Each would do, all together would not.
+        (
+            json!({"x": ["y".repeat(9_000), "y".repeat(9_000), "y".repeat(9_000)]}),
+            400,
+            413,
+            json!("EventTooLargeError"),
+        ),
+        // None would do.
+        (json!({"x": vec!["y"; 20_000]}), 200, 413, json!("EventTooLargeError")),
+        (names(600), 200, 400, json!("InvalidPropertyNameError")),
+    ] {
+        let decision = send("/v1/batch", &body(context, events));
+        let (found, answer) = reply(&decision);
+        assert_eq!((found, &answer["error_code"]), (status, &code), "{answer}");
+        assert_eq!(decision.record.is_some(), status == 200);
     }
 }

@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::ops::Range;
 
 use protocol::limits::Limits;
 use protocol::settings::{AddressPolicy, Privacy, UserAgentPolicy};
@@ -15,11 +14,15 @@ use serde_json::value::RawValue;
 use super::names::{self, Names};
 use super::{Call, DOOR, push_text, text_of};
 use crate::caller::{KEPT_BITS_V6, truncated};
+use crate::scan::too_many_names;
 use crate::{agent, forms};
 
 /// A member of an object.
 pub(super) type Member<'a> = (Cow<'a, str>, &'a RawValue);
 
+/// What all events of a body together may become, in times of what it may be: what a batch says of all its events is in
+/// each of them. Beyond, the body is refused whole.
+const GROWTH_MAX: usize = 8;
 /// Members of an event that are its envelope here, or a secret, and so no properties.
 const TAKEN: &[&str] = &["type", "writeKey", "sentAt", "timestamp", "originalTimestamp", "receivedAt"];
 /// Members of an event that are named as Segment's warehouses name them.
@@ -31,12 +34,36 @@ const RENAMED: &[(&str, &str)] = &[
     ("messageId", "message_id"),
 ];
 
+/// Members of an event that tell of its caller, at any depth.
+const OF_CALLERS: &[&str] = &["context", "options"];
+/// In them, names of addresses.
+const ADDRESSES: &[&str] = &["ip", "ipaddress", "ipv4", "ipv6", "clientip", "remoteip", "userip", "remoteaddr"];
+/// What is kept of an agent in parts when it is reduced: what browsers tell everybody.
+const AGENT_DATA: &[&str] = &["brands", "mobile", "platform"];
+
+/// Whether a name is this one, in whatever spelling: `User Agent` and `user_agent` are `useragent`.
+fn is(name: &str, known: &str) -> bool {
+    name.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase()).eq(known.bytes())
+}
+
+/// What becomes of a member.
+enum Fate {
+    /// It stays, and what is in it is looked at.
+    Kept,
+    /// It is left out.
+    Gone,
+    /// This text takes its place.
+    Text(String),
+    /// Only [`AGENT_DATA`] of it stays.
+    Brief,
+}
+
 /// What the project lets be kept of a caller.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kept {
-    /// Of `context.ip`.
+    /// Of addresses.
     pub address: AddressPolicy,
-    /// Of `context.userAgent`; none: nothing.
+    /// Of agents; none: nothing, nor of the device.
     pub user_agent: Option<UserAgentPolicy>,
 }
 
@@ -55,86 +82,86 @@ fn members_of(object: &RawValue) -> Option<Vec<Member<'_>>> {
     Some(members.into_iter().map(|member| (member.name, member.value)).collect())
 }
 
-/// The events of a body, in order.
-#[derive(Debug)]
-pub(crate) struct Translated {
-    text: String,
-    events: Vec<Result<(Range<usize>, i64), Refusal>>,
-}
-
-impl Translated {
-    /// Each as an event of our batch form and its skew, or why it is none.
-    pub(crate) fn events(&self) -> impl Iterator<Item = Result<(&RawValue, i64), Refusal>> {
-        self.events.iter().map(|event| {
-            let (range, skew_ms) = event.clone()?;
-            let text = self.text.get(range).unwrap_or_default();
-            let raw = serde_json::from_str(text)
-                .map_err(|_| Refusal::new(ErrorCode::Internal, "the event could not be written"))?;
-            Ok((raw, skew_ms))
-        })
-    }
-}
-
-/// Reads the body of a `call`. Events without `messageId` get the ids after `first_id`.
-pub(crate) fn translate(
+/// Reads the body of a `call`: gives its events as they came, and what makes each one of ours.
+pub(crate) fn translate<'a>(
     call: Call,
-    text: &str,
+    text: &'a str,
     kept: Kept,
     received_at: Timestamp,
-    first_id: EventId,
-    limits: &Limits,
-) -> Result<Translated, Refusal> {
+    limits: &'a Limits,
+) -> Result<(Translator<'a>, Vec<&'a RawValue>), Refusal> {
     let not_an_object = || Refusal::new(ErrorCode::InvalidEvent, "body is not an object");
-    let members = members_of(forms::single(text)?).ok_or_else(not_an_object)?;
+    let body = forms::single(text)?;
+    let members = members_of(body).ok_or_else(not_an_object)?;
     let mut translator = Translator {
+        call: Some(call).filter(|call| *call != Call::Batch),
         kept,
         received_at,
         limits,
         sent_at: time(&members, "sentAt"),
         context: None,
-        made: Translated { text: String::with_capacity(text.len() + text.len() / 4), events: Vec::new() },
+        text: String::new(),
+        bytes_left: limits.batch_bytes_max.saturating_mul(GROWTH_MAX),
     };
     if call != Call::Batch {
-        translator.event(Some(call), members, first_id);
-        return Ok(translator.made);
+        return Ok((translator, vec![body]));
     }
     let list = members.iter().find(|(name, _)| name == "batch").map(|(_, list)| list.get());
     let list = list.ok_or_else(|| Refusal::new(ErrorCode::InvalidBatch, "body has no list named batch"))?;
-    translator.context =
-        members.iter().find(|(name, _)| name == "context").and_then(|(_, context)| members_of(context));
-    for (index, event) in (0..).zip(forms::event_list(list, limits.events_max)?) {
-        match members_of(event) {
-            Some(members) => translator.event(None, members, first_id.nth(index)),
-            None => {
-                let refusal = Refusal::new(ErrorCode::InvalidEvent, "event is not an object");
-                translator.made.events.push(Err(refusal));
-            }
-        }
-    }
-    Ok(translator.made)
+    let context = members.iter().find(|(name, _)| name == "context").and_then(|(_, context)| members_of(context));
+    translator.context = context.map(|context| translator.shared(&context)).transpose()?;
+    Ok((translator, forms::event_list(list, limits.events_max)?))
 }
 
-struct Translator<'a> {
+/// Makes events of our batch form, one at a time: what a batch says of all its events is copied into each, so all of them
+/// together may be many times what came.
+pub(crate) struct Translator<'a> {
+    /// What the events are, unless each says so itself.
+    call: Option<Call>,
     kept: Kept,
     received_at: Timestamp,
     limits: &'a Limits,
     /// When the whole body was sent.
     sent_at: Option<Timestamp>,
-    /// What a batch says of all its events.
-    context: Option<Vec<Member<'a>>>,
-    made: Translated,
+    /// What a batch says of all its events, as it is kept: names, and values as JSON text.
+    context: Option<Vec<(String, String)>>,
+    /// The event that is being written.
+    text: String,
+    /// What all events of the body together may still become.
+    bytes_left: usize,
 }
 
-impl<'a> Translator<'a> {
-    fn event(&mut self, call: Option<Call>, members: Vec<Member<'a>>, id: EventId) {
-        let start = self.made.text.len();
-        let event = self.write(call, &members, id).map(|skew_ms| (start..self.made.text.len(), skew_ms));
-        self.made.events.push(event);
+impl Translator<'_> {
+    /// One event and its skew, or why it is none. `id` is its own unless it has a `messageId`.
+    ///
+    /// # Errors
+    /// The outer one, when the whole body becomes more than anybody should send.
+    pub(crate) fn event(
+        &mut self,
+        event: &RawValue,
+        id: EventId,
+    ) -> Result<Result<(&RawValue, i64), Refusal>, Refusal> {
+        self.text.clear();
+        let written = members_of(event)
+            .ok_or_else(|| Refusal::new(ErrorCode::InvalidEvent, "event is not an object"))
+            .and_then(|members| self.write(&members, id));
+        let Some(left) = self.bytes_left.checked_sub(self.text.len()) else {
+            let limit = self.limits.batch_bytes_max.saturating_mul(GROWTH_MAX);
+            let message =
+                format!("the batch is larger than {limit} bytes with its context in each event: send fewer events");
+            return Err(Refusal::new(ErrorCode::EventTooLarge, message));
+        };
+        self.bytes_left = left;
+        Ok(written.and_then(|skew_ms| {
+            let raw = serde_json::from_str(&self.text)
+                .map_err(|_| Refusal::new(ErrorCode::Internal, "the event could not be written"))?;
+            Ok((raw, skew_ms))
+        }))
     }
 
     /// Writes one event and gives its skew.
-    fn write(&mut self, call: Option<Call>, members: &[Member<'a>], id: EventId) -> Result<i64, Refusal> {
-        let call = call.or_else(|| text_of(members, "type").and_then(|name| Call::of_type(&name)));
+    fn write(&mut self, members: &[Member<'_>], id: EventId) -> Result<i64, Refusal> {
+        let call = self.call.or_else(|| text_of(members, "type").and_then(|name| Call::of_type(&name)));
         let unknown = "type is none of track, page, screen, identify, group and alias";
         let call = call.ok_or_else(|| Refusal::new(ErrorCode::InvalidEvent, unknown))?;
         let id = text_of(members, "messageId").map_or(id, |message| EventId::from_foreign(DOOR, &message));
@@ -143,7 +170,7 @@ impl<'a> Translator<'a> {
         let timestamp = self.timestamp(members)?;
         let sent_at = time(members, "sentAt").or(self.sent_at).unwrap_or(self.received_at);
 
-        let out = &mut self.made.text;
+        let out = &mut self.text;
         // Writing to a String does not fail.
         let _ = write!(out, "{{\"id\":\"{id}\",\"collection\":");
         push_text(out, name.as_deref().unwrap_or(call.collection()));
@@ -153,13 +180,13 @@ impl<'a> Translator<'a> {
             timestamp.unwrap_or(sent_at).millis(),
             call.name()
         );
-        self.properties(members);
-        self.made.text.push_str("}}");
+        self.properties(members)?;
+        self.text.push_str("}}");
         Ok(self.received_at.millis().saturating_sub(sent_at.millis()))
     }
 
     /// When it happened, by the sender's clock.
-    fn timestamp(&self, members: &[Member<'a>]) -> Result<Option<Timestamp>, Refusal> {
+    fn timestamp(&self, members: &[Member<'_>]) -> Result<Option<Timestamp>, Refusal> {
         for name in ["timestamp", "originalTimestamp"] {
             let Some((_, raw)) = members.iter().find(|(known, _)| known == name) else { continue };
             if raw.get() == "null" {
@@ -171,7 +198,8 @@ impl<'a> Translator<'a> {
         Ok(None)
     }
 
-    fn properties(&mut self, members: &[Member<'a>]) {
+    fn properties(&mut self, members: &[Member<'_>]) -> Result<(), Refusal> {
+        self.check_names(members.len())?;
         let mut names = Names::default();
         for (theirs, ours) in RENAMED {
             // An event's own `user_id` beside its `userId` gives way.
@@ -179,12 +207,15 @@ impl<'a> Translator<'a> {
                 names.reserve(ours);
             }
         }
-        let mut has_context = false;
         for (name, value) in members {
             if TAKEN.contains(&name.as_ref()) {
                 continue;
             }
-            self.made.text.push(',');
+            let fate = self.fate(name, value);
+            if matches!(fate, Fate::Gone) {
+                continue;
+            }
+            self.text.push(',');
             let renamed = RENAMED.iter().find(|(theirs, _)| name == theirs).map(|(_, ours)| Cow::Borrowed(*ours));
             let name_here = match (renamed, name.as_ref()) {
                 (Some(ours), _) => ours,
@@ -192,48 +223,172 @@ impl<'a> Translator<'a> {
                 (None, "keen") => names.legal_as(Cow::Borrowed("keen"), Cow::Borrowed("_keen")),
                 (None, _) => names.legal(Cow::Borrowed(name)),
             };
-            push_text(&mut self.made.text, &name_here);
-            self.made.text.push(':');
+            push_text(&mut self.text, &name_here);
+            self.text.push(':');
             let inside = members_of(value).filter(|_| name == "context");
-            has_context |= inside.is_some();
-            match inside {
-                Some(inside) => self.write_context(&inside),
-                None => names::push(&mut self.made.text, value, self.limits.depth_max),
+            match (inside, fate) {
+                (Some(inside), _) => self.write_context(&inside)?,
+                (None, Fate::Kept) if OF_CALLERS.iter().any(|one| is(name, one)) => match value.get().as_bytes() {
+                    [b'{', ..] => self.write_kept(value, 1)?,
+                    _ => self.text.push_str("null"),
+                },
+                // What else it holds is the sender's own.
+                (None, Fate::Kept) => self.push(value)?,
+                (None, fate) => self.write_fate(value, fate, 1)?,
             }
         }
-        if !has_context && self.context.is_some() && !members.iter().any(|(name, _)| name == "context") {
-            self.made.text.push_str(",\"context\":");
-            self.write_context(&[]);
+        if self.context.is_some() && !members.iter().any(|(name, _)| name == "context") {
+            self.text.push_str(",\"context\":");
+            self.write_context(&[])?;
         }
+        Ok(())
+    }
+
+    /// Copies a value, unless the event would be too large with it.
+    fn push(&mut self, value: &RawValue) -> Result<(), Refusal> {
+        self.check_room(value.get().len())?;
+        names::push(&mut self.text, value, self.limits.depth_max);
+        Ok(())
+    }
+
+    fn check_room(&self, more_bytes: usize) -> Result<(), Refusal> {
+        let limit = self.limits.batch_event_bytes_max;
+        if self.text.len().saturating_add(more_bytes) > limit {
+            let message = format!("event is larger than the limit of {limit} bytes with its context");
+            return Err(Refusal::new(ErrorCode::EventTooLarge, message));
+        }
+        Ok(())
+    }
+
+    /// What has more names is refused in any case, and here before they are compared.
+    fn check_names(&self, names: usize) -> Result<(), Refusal> {
+        let limit = self.limits.names_max;
+        if names > limit { Err(too_many_names(limit)) } else { Ok(()) }
+    }
+
+    /// What a batch says of all its events, as far as it is kept.
+    fn shared(&mut self, members: &[Member<'_>]) -> Result<Vec<(String, String)>, Refusal> {
+        self.check_names(members.len())?;
+        let mut shared = Vec::new();
+        for (name, value) in members {
+            let fate = self.fate(name, value);
+            if !matches!(fate, Fate::Gone) {
+                self.text.clear();
+                self.write_fate(value, fate, 2)?;
+                shared.push((name.clone().into_owned(), self.text.clone()));
+            }
+        }
+        Ok(shared)
     }
 
     /// The event's context, and what the batch says beside it.
-    fn write_context(&mut self, own: &[Member<'_>]) {
+    fn write_context(&mut self, own: &[Member<'_>]) -> Result<(), Refusal> {
         let shared = self.context.take();
-        let is_new = |name: &str| !own.iter().any(|(known, _)| known == name);
-        let added = shared.iter().flatten().filter(|(name, _)| is_new(name));
+        let written = self.write_both(own, shared.as_deref().unwrap_or_default());
+        self.context = shared;
+        written
+    }
+
+    fn write_both(&mut self, own: &[Member<'_>], shared: &[(String, String)]) -> Result<(), Refusal> {
+        self.check_names(own.len())?;
         let mut names = Names::default();
         let mut separator = '{';
-        for (name, value) in own.iter().chain(added) {
-            let coarse = match name.as_ref() {
-                "ip" => Some(self.address(value)),
-                "userAgent" => Some(self.agent(value)),
-                _ => None,
-            };
-            if coarse == Some(None) {
-                continue;
-            }
-            self.made.text.push(separator);
+        self.write_members(own, &mut names, &mut separator, 2)?;
+        let added: Vec<_> = shared.iter().filter(|(name, _)| !names.is_named(name)).collect();
+        for (name, text) in added {
+            self.check_room(text.len())?;
+            self.name(&mut names, &mut separator, name);
+            self.text.push_str(text);
+        }
+        self.text.push_str(if separator == '{' { "{}" } else { "}" });
+        Ok(())
+    }
+
+    /// Writes a value of which only so much is kept of the caller as the project lets be, `depth` levels down.
+    fn write_kept(&mut self, value: &RawValue, depth: usize) -> Result<(), Refusal> {
+        let text = value.get();
+        // What is deeper is refused; so is an object with a name that is none.
+        if depth > self.limits.depth_max || !text.starts_with(['{', '[']) {
+            return self.push(value);
+        }
+        if let Some(members) = members_of(value) {
+            let mut separator = '{';
+            self.write_members(&members, &mut Names::default(), &mut separator, depth)?;
+            self.text.push_str(if separator == '{' { "{}" } else { "}" });
+            return Ok(());
+        }
+        let Some(list) = forms::list(text).filter(|_| text.starts_with('[')) else { return self.push(value) };
+        let mut separator = '[';
+        for value in list {
+            self.text.push(separator);
             separator = ',';
-            push_text(&mut self.made.text, &names.legal(Cow::Borrowed(name)));
-            self.made.text.push(':');
-            match coarse.flatten() {
-                Some(text) => push_text(&mut self.made.text, &text),
-                None => names::push(&mut self.made.text, value, self.limits.depth_max),
+            self.write_kept(value, depth + 1)?;
+        }
+        self.text.push_str(if separator == '[' { "[]" } else { "]" });
+        Ok(())
+    }
+
+    fn write_members<'n>(
+        &mut self,
+        members: &'n [Member<'n>],
+        names: &mut Names<'n>,
+        separator: &mut char,
+        depth: usize,
+    ) -> Result<(), Refusal> {
+        for (name, value) in members {
+            match self.fate(name, value) {
+                Fate::Gone => names.name(name),
+                fate => {
+                    self.name(names, separator, name);
+                    self.write_fate(value, fate, depth)?;
+                }
             }
         }
-        self.made.text.push_str(if separator == '{' { "{}" } else { "}" });
-        self.context = shared;
+        Ok(())
+    }
+
+    fn name<'n>(&mut self, names: &mut Names<'n>, separator: &mut char, name: &'n str) {
+        self.text.push(*separator);
+        *separator = ',';
+        push_text(&mut self.text, &names.legal(Cow::Borrowed(name)));
+        self.text.push(':');
+    }
+
+    fn write_fate(&mut self, value: &RawValue, fate: Fate, depth: usize) -> Result<(), Refusal> {
+        match fate {
+            Fate::Gone => {}
+            Fate::Kept => self.write_kept(value, depth + 1)?,
+            Fate::Text(text) => {
+                self.check_room(text.len())?;
+                push_text(&mut self.text, &text);
+            }
+            Fate::Brief => {
+                let members = members_of(value).unwrap_or_default();
+                let brief = members.iter().filter(|(name, _)| AGENT_DATA.iter().any(|one| is(name, one)));
+                let (mut names, mut separator) = (Names::default(), '{');
+                for (name, value) in brief {
+                    self.name(&mut names, &mut separator, name);
+                    self.push(value)?;
+                }
+                self.text.push_str(if separator == '{' { "{}" } else { "}" });
+            }
+        }
+        Ok(())
+    }
+
+    /// What becomes of a member that may tell of the caller.
+    fn fate(&self, name: &str, value: &RawValue) -> Fate {
+        if ADDRESSES.iter().any(|one| is(name, one)) {
+            return self.address(value).map_or(Fate::Gone, Fate::Text);
+        }
+        if is(name, "useragent") {
+            return self.agent(value).map_or(Fate::Gone, Fate::Text);
+        }
+        match self.kept.user_agent {
+            None if is(name, "useragentdata") || is(name, "device") => Fate::Gone,
+            Some(UserAgentPolicy::Reduced) if is(name, "useragentdata") => Fate::Brief,
+            _ => Fate::Kept,
+        }
     }
 
     /// What is kept of an address; nothing of what is no address.

@@ -114,13 +114,62 @@ fn what_a_key_fills_in_wins_over_what_is_sent() {
 }
 
 #[test]
+fn what_a_key_may_fill_in_is_small_and_good_in_every_event() {
+    let names = |count: usize| (0..count).map(|name| (format!("n{name}"), json!(1))).collect::<Value>();
+    let nested = |levels: usize| (1..levels).fold(json!({}), |inner, _| json!({ "a": inner }));
+    for (fill, code) in [
+        (json!({"tenant": {"id": 7}, "ip": "${keen.ip}", "list": [1]}), None),
+        (json!({"keen": {"timestamp": "2019-05-05", "addons": []}}), None),
+        (json!({"a.b": 1}), Some(ErrorCode::InvalidPropertyName)),
+        (json!({"a": {"$b": 1}}), Some(ErrorCode::InvalidPropertyName)),
+        (json!({"a": "x\u{0}"}), Some(ErrorCode::InvalidPropertyValue)),
+        (json!({"keen": {"id": "x"}}), Some(ErrorCode::InvalidKeenNamespaceProperty)),
+        (json!({"keen": {"other": 1}}), Some(ErrorCode::InvalidKeenNamespaceProperty)),
+        (json!({"keen": {"timestamp": "never"}}), Some(ErrorCode::InvalidPropertyValue)),
+        (json!({"keen": 1}), Some(ErrorCode::NamespaceType)),
+        (names(256), None),
+        (names(257), Some(ErrorCode::InvalidPropertyName)),
+        (nested(8), None),
+        (nested(9), Some(ErrorCode::InvalidPropertyValue)),
+        (json!({"a": ["x".repeat(8_000), "x".repeat(8_000)]}), None),
+        (json!({"a": ["x".repeat(8_000), "x".repeat(9_000)]}), Some(ErrorCode::EventTooLarge)),
+    ] {
+        let checked = crate::check_autofill(fill.as_object().unwrap());
+        assert_eq!(
+            checked.err().map(|refusal| refusal.code),
+            code,
+            "{}",
+            fill.to_string().get(..40).unwrap_or("short")
+        );
+    }
+}
+
+#[test]
+fn an_event_of_too_many_names_is_refused_before_it_is_filled_in() {
+    let case = Case::autofill(json!({"a": {"b": 1}}));
+    let many = |count: usize| (0..count).map(|name| format!("\"n{name}:\":\":::\"")).collect::<Vec<_>>().join(",");
+    for (names, by_step) in [(511, "json"), (512, "autofill")] {
+        // 511 names and `a` are 512, and with `b` one more.
+        let decision = case.post(&format!(r#"{{"a":{{{}}}}}"#, many(names)));
+        assert_eq!(error_code(&decision.reply), "InvalidPropertyNameError");
+        assert_eq!(decision.counts.refused_by_step, [(by_step, 1)]);
+    }
+    assert_eq!(case.post(&format!(r#"{{"a":{{{}}}}}"#, many(510))).reply.status, 201);
+}
+
+#[test]
 fn a_few_bytes_do_not_become_many() {
     let case = Case::autofill(json!({"a": ["x".repeat(5_000), "x".repeat(5_000)]}));
-    let body = format!(r#"{{"c":[{}{{}}]}}"#, "{},".repeat(9_000));
-    let decision = case.ask("POST", EVENTS, body.as_bytes());
-    assert!(decision.record.as_ref().unwrap().len() <= limits::RECORD_BYTES_MAX);
-    assert_eq!(decision.counts.events_accepted + decision.counts.refused[0].1, 9_001);
-    assert_eq!(decision.counts.refused[0].0, ErrorCode::EventTooLarge);
+    // Whether the events are good or not, it is the request that is too large: nothing is wrong with an event of it.
+    for event in ["{}", r#"{"keen":{"id":1}}"#] {
+        let body = format!(r#"{{"c":[{}{event}]}}"#, format!("{event},").repeat(9_000));
+        let decision = case.ask("POST", EVENTS, body.as_bytes());
+        assert_eq!((decision.reply.status, error_code(&decision.reply).as_str()), (413, "EventTooLargeError"));
+        assert_eq!((decision.record, decision.counts.events()), (None, 0));
+        assert_eq!(decision.counts.request_refused, Some(ErrorCode::EventTooLarge));
+    }
+    let few = format!(r#"{{"c":[{}{{}}]}}"#, "{},".repeat(900));
+    assert_eq!(case.ask("POST", EVENTS, few.as_bytes()).counts.events_accepted, 901);
 
     let agents = format!(r#"{{"a":[{}1]}}"#, r#""${keen.user_agent}","#.repeat(40_000));
     let mut case = Case::privacy(Privacy { user_agent: UserAgentPolicy::Full, ..Privacy::default() });
@@ -239,12 +288,8 @@ fn a_place_is_found_though_the_address_is_not_kept() {
         (r#""ip":7"#, geo("ip", "geo", ""), json!({"ip": 7, "keen": {}})),
         (r#""ip":"198.51.100.1""#, geo("ip", "geo", ""), json!({"ip": "198.51.100.1", "keen": {}})),
         (r#""a":1"#, r#"{"name":"keen:ip_to_geo"}"#.to_owned(), json!({"a": 1, "keen": {}})),
-        // What nobody knows stays for the processor to pass over.
-        (
-            r#""a":1"#,
-            r#"{"name":"keen:domain"},7"#.to_owned(),
-            json!({"a": 1, "keen": {"addons": [{"name": "keen:domain"}, 7]}}),
-        ),
+        // Of what nobody knows only its place stays, for the processor to count.
+        (r#""a":1"#, r#"{"name":"keen:domain"},7"#.to_owned(), json!({"a": 1, "keen": {"addons": [null, null]}})),
     ] {
         let event = format!(r#"{{{properties},"keen":{{"addons":[{addons}]}}}}"#);
         assert_eq!(Case::default().kept(&event), kept, "{event}");
@@ -280,6 +325,79 @@ fn an_add_on_that_could_never_work_is_refused() {
     ] {
         let reply = Case::default().post(&event).reply;
         assert_eq!(code.map(str::to_owned), (reply.status != 201).then(|| error_code(&reply)), "{event}");
+    }
+}
+
+#[test]
+fn an_add_on_touches_nothing_that_the_key_fills_in() {
+    let fill = json!({"tenant": {"id": 7}, "ip": "${keen.ip}", "keen": {"location": {"city": "X"}}});
+    let case = Case::autofill(fill.clone());
+    let addon = |name: &str, input: Value, output: &str| json!([{"name": name, "input": input, "output": output}]);
+    let url = |output: &str| addon("keen:url_parser", json!({"url": "u"}), output);
+    let remove = |path: &str| addon("keen:ip_to_geo", json!({"ip": path, "remove_ip_property": true}), "geo");
+    for (addons, is_refused) in [
+        (url("tenant"), true),
+        (url("tenant.id"), true),
+        (url("tenant.id.deep"), true),
+        (url("ip"), true),
+        (url("keen.location"), true),
+        (url("tenant.other"), false),
+        (url("ten"), false),
+        (addon("keen:ip_to_geo", json!({"ip": "other"}), "tenant"), true),
+        (addon("keen:ip_to_geo", json!({"ip": "ip"}), "geo"), false),
+        (remove("ip"), true),
+        (remove("tenant"), true),
+        (remove("tenant.id"), true),
+        (remove("other"), false),
+    ] {
+        let event = json!({"u": "https://x.test/", "other": "203.0.113.9", "keen": {"addons": addons}});
+        let reply = case.post(&event.to_string()).reply;
+        let code = (reply.status != 201).then(|| error_code(&reply));
+        assert_eq!(code.as_deref(), is_refused.then_some("InvalidPropertyValueError"), "{addons}");
+    }
+    // Those that the key itself asks for are nobody else's.
+    let own = json!({"geo": {}, "ip": "${keen.ip}", "keen": {"addons": remove("ip")}});
+    let kept = Case::autofill(own).kept(r#"{"keen":{"addons":[]}}"#);
+    assert_eq!((&kept["geo"]["city"], &kept["ip"]), (&json!("Berlin"), &Value::Null));
+    // Nothing but an address goes as one.
+    for (value, is_gone) in [
+        (json!("${keen.ip}"), true),
+        (json!("203.0.113.9"), true),
+        (json!("2001:db8::1"), true),
+        (json!("text"), false),
+        (json!(7), false),
+        (json!({"deep": "203.0.113.9"}), false),
+    ] {
+        let event = json!({"other": value, "keen": {"addons": remove("other")}}).to_string();
+        assert_eq!(Case::default().kept(&event).get("other").is_none(), is_gone, "{event}");
+    }
+}
+
+#[test]
+fn of_add_ons_nothing_is_kept_but_what_they_are() {
+    let full = json!({"name": "keen:url_parser", "input": {"url": "page.url"}, "output": "info"});
+    for (addon, kept) in [
+        (full.clone(), full.clone()),
+        (
+            json!({"name": "keen:url_parser", "mail": "jane@mail.example", "output": "info",
+                "input": {"url": "page.url", "note": "jane@mail.example", "ua_string": "a"}}),
+            full.clone(),
+        ),
+        (json!({"name": "jane@mail.example", "output": "a"}), Value::Null),
+        (json!("jane@mail.example"), Value::Null),
+        (json!(["keen:url_parser", "jane@mail.example"]), Value::Null),
+        (json!({"name": "keen:url_parser", "input": {}}), Value::Null),
+        (
+            json!({"name": "keen:ua_parser", "input": {"ua_string": "jane@mail.example"}, "output": "a"}),
+            json!({"name": "keen:ua_parser", "input": {}, "output": "a"}),
+        ),
+        (
+            json!({"name": "keen:ua_parser", "input": {"ua_string": {"b": "jane@mail.example"}}, "output": "a"}),
+            json!({"name": "keen:ua_parser", "input": {}, "output": "a"}),
+        ),
+    ] {
+        let event = json!({"keen": {"addons": [addon]}}).to_string();
+        assert_eq!(Case::default().kept(&event)["keen"]["addons"], json!([kept]), "{event}");
     }
 }
 
@@ -390,7 +508,8 @@ proptest! {
             let kept: Value = serde_json::from_str(parsed.events[0].properties.get()).unwrap();
             prop_assert!(!kept.to_string().contains("${keen."), "{}", kept);
         } else {
-            prop_assert_eq!(error_code(&decision.reply), "NamespaceTypeError");
+            let code = error_code(&decision.reply);
+            prop_assert!(matches!(code.as_str(), "NamespaceTypeError" | "InvalidPropertyValueError"), "{}", code);
         }
     }
 }
