@@ -11,9 +11,9 @@ use axum::extract::{Request, State};
 use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::Response;
-use collector::{Caller, Head, Headers, Moment, Reply, Routed};
+use collector::{Asked, Caller, Decision, Head, Headers, Moment, Reply, Routed};
 use protocol::{ErrorCode, ProjectId, Refusal};
-use queue::AppendError;
+use queue::{AppendError, Log};
 
 use crate::body::{BodyError, discard, read_body};
 use crate::door::send_away;
@@ -87,6 +87,12 @@ pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Resp
     let caller = Caller { headers: head.headers, address, locate: Some(&locate), salt: salt.as_ref() };
     let decision = asked.decide(&access, &body.bytes, &moment, &caller, &server.config.limits);
     pass.settle(&decision, body.bytes.len());
+    count(&server, &decision);
+    keep(&server, log, &asked, decision).await
+}
+
+/// Counts what was refused, and what senders say they dropped.
+fn count(server: &Server, decision: &Decision) {
     let whole = decision.counts.request_refused.map(|code| (code, 1));
     for (code, events) in decision.counts.refused.iter().copied().chain(whole) {
         server.telemetry.refused.get_or_create(&ByCode(code)).inc_by(events);
@@ -97,6 +103,10 @@ pub async fn ingest(State(server): State<Arc<Server>>, request: Request) -> Resp
     for (reason, events) in &decision.counts.dropped_by_sender {
         server.telemetry.dropped.get_or_create(&ByReason(*reason)).inc_by(*events);
     }
+}
+
+/// Makes what was accepted durable, and only then answers.
+async fn keep(server: &Server, log: &Log, asked: &Asked, decision: Decision) -> Response {
     if let Some(record) = decision.record {
         let entry = match decision.project.clone() {
             Some(project) => Entry::known(record, project, decision.counts.events_accepted),

@@ -50,13 +50,7 @@ pub struct Running {
 /// When a part can't be opened or the address is taken; nothing is left running then.
 pub async fn start(config: Config) -> anyhow::Result<Running> {
     config.check()?;
-    let append_secrets = config
-        .edge
-        .append_secrets
-        .iter()
-        .map(|text| text.parse())
-        .collect::<Result<Vec<collector::append::Secret>, _>>()
-        .context("edge.append_secrets")?;
+    let append_secrets = append_secrets(&config)?;
     // Before anything is made, because a taken port is the most likely mistake.
     let listener = TcpListener::bind(config.listen)
         .await
@@ -121,6 +115,11 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let serving = tokio::spawn(listen(listener, tls, parts, settings, told));
     tracing::info!(%address, scheme, "listening");
     Ok(Running { scheme, address, stopping, shutdown, server, serving, log, processing, drain })
+}
+
+fn append_secrets(config: &Config) -> anyhow::Result<Vec<collector::append::Secret>> {
+    let parsed = config.edge.append_secrets.iter().map(|text| text.parse());
+    parsed.collect::<Result<_, _>>().context("edge.append_secrets")
 }
 
 fn spawn_processing(
