@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::HttpSettings;
-use crate::shed::{Shed, Turned};
+use crate::shed::Shed;
 use crate::tls::Acceptor;
 use crate::trace::Tracer;
 use crate::watch::{Activity, Patience, Verdict, Watched};
@@ -148,13 +148,13 @@ where
 {
     let inner = TowerToHyperService::new(shared.router.clone());
     let (begun, tracer) = (Arc::clone(&activity), Arc::clone(&shared.tracer));
-    let (shed, turned) = (shared.shed.clone(), Arc::new(Turned::default()));
+    let shed = shared.shed.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         let running = begun.begin(request.version() == hyper::Version::HTTP_2);
         let note = tracer.note(&request);
         let away = shed.as_ref().and_then(|shed| Some((Arc::clone(shed), shed.turns_away(&request)?)));
         let way = match away {
-            Some((shed, form)) => Err((shed, form, request, Arc::clone(&turned))),
+            Some((shed, form)) => Err((shed, form, request)),
             None => {
                 request.extensions_mut().insert(peer);
                 Ok(inner.call(request))
@@ -163,7 +163,7 @@ where
         async move {
             let answer = match way {
                 Ok(answer) => note.answer(answer).await,
-                Err((shed, form, request, turned)) => Ok(note.sign(shed.answer(form, request, &turned).await).await),
+                Err((shed, form, request)) => Ok(note.sign(shed.answer(form, request).await).await),
             };
             drop(running);
             answer

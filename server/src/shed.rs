@@ -2,21 +2,19 @@
 //! that is what most requests cost, and what it costs is taken from those that are served.
 //!
 //! Apart from `door.rs`, which decides the same for every form of a write but later. Only the two forms that make up floods
-//! are known here, by their paths. Who comes again on the same connection before the time he was told is over gets his answer
-//! when it is: without that, ten times the load would be ten times the refusals, however cheap one is.
+//! are known here, by their paths.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use collector::{Head, Headers, Routed};
 use hyper::Request;
 use hyper::body::Incoming;
 use protocol::ProjectId;
 
-use crate::body::discard_little;
+use crate::body::{discard_little, is_unsent};
 use crate::http::{Server, respond};
 
 /// Decides for one server.
@@ -42,10 +40,6 @@ pub enum Form {
     Events,
 }
 
-/// When a connection was last sent away.
-#[derive(Debug, Default)]
-pub struct Turned(Mutex<Option<Instant>>);
-
 impl Shed {
     /// For the requests of `server`.
     #[must_use]
@@ -66,15 +60,11 @@ impl Shed {
         self.server.door.is_shut(&project).then_some(form)
     }
 
-    /// The answer, once the body is out of the way and the time is right.
-    pub async fn answer(&self, form: Form, request: Request<Incoming>, turned: &Turned) -> Response {
-        let awaits_continue = request.headers().contains_key(header::EXPECT);
-        if !awaits_continue {
-            discard_little(request.into_body()).await;
-        }
-        let retry_after = Duration::from_secs(self.server.door.retry_after_s().into());
-        if let Some(wait) = turned.wait(Instant::now(), retry_after) {
-            tokio::time::sleep(wait).await;
+    /// The answer, once the body is out of the way.
+    pub async fn answer(&self, form: Form, request: Request<Incoming>) -> Response {
+        let (parts, body) = request.into_parts();
+        if !is_unsent(&parts) {
+            discard_little(body).await;
         }
         let refusal = match form {
             Form::Batches => &self.batches,
@@ -99,16 +89,6 @@ impl Refusal {
         let (parts, _) = respond(reply).into_parts();
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
         Self { status, headers: parts.headers, body }
-    }
-}
-
-impl Turned {
-    /// How long to wait with the answer: none for who was not sent away lately.
-    fn wait(&self, now: Instant, retry_after: Duration) -> Option<Duration> {
-        let mut turned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = turned.and_then(|last| last.checked_add(retry_after)).filter(|until| *until > now);
-        *turned = Some(until.unwrap_or(now));
-        until.map(|until| until.saturating_duration_since(now))
     }
 }
 
@@ -141,16 +121,5 @@ mod tests {
         ] {
             assert_eq!(form(path).map(|(_, form)| form), expected, "{path}");
         }
-    }
-
-    #[test]
-    fn who_comes_again_too_early_is_answered_when_he_was_told_to_come() {
-        let (turned, begun, told) = (Turned::default(), Instant::now(), Duration::from_secs(2));
-        let wait = |ms: u64| turned.wait(begun + Duration::from_millis(ms), told).map(|wait| wait.as_millis());
-        assert_eq!(wait(0), None, "the first is answered at once");
-        assert_eq!(wait(500), Some(1_500));
-        // Answered at 2,000.
-        assert_eq!(wait(2_100), Some(1_900));
-        assert_eq!(wait(6_000), None, "who waits as he was told is answered at once");
     }
 }

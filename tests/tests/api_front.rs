@@ -10,7 +10,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tests::server::{Folder, Project, Server, client, create_project, post};
 
@@ -217,7 +217,7 @@ fn a_request_keeps_its_id_and_a_failure_names_it() {
 }
 
 #[test]
-fn who_finds_no_place_twice_is_answered_when_he_was_told_to_come() {
+fn who_finds_no_place_is_sent_away_on_the_same_connection_as_often_as_he_comes() {
     let few = [
         ("RIVULET_GATE_WRITES_MAX", "1"),
         ("RIVULET_GATE_BODY_GRACE_MS", "60000"),
@@ -233,16 +233,13 @@ fn who_finds_no_place_twice_is_answered_when_he_was_told_to_come() {
     holds.write_all(head.as_bytes()).unwrap();
     std::thread::sleep(Duration::from_millis(300));
     let mut repeats = connect();
-    for (times, waits_ms) in [(0, 0..500), (1, 500..5_000)] {
-        let begun = Instant::now();
+    for _ in 0..3 {
         repeats.write_all(format!("{head}{{}}").as_bytes()).unwrap();
         let mut answer = [0; 1024];
         let read = repeats.read(&mut answer).unwrap();
         let answer = String::from_utf8_lossy(&answer[..read]).to_lowercase();
         assert!(answer.starts_with("http/1.1 429") && answer.contains("retry-after: 1\r\n"), "{answer}");
         assert!(answer.contains("x-request-id: ") && answer.contains("toomanyrequests"), "{answer}");
-        let ms = begun.elapsed().as_millis();
-        assert!(waits_ms.contains(&ms), "{times}: {ms} ms");
     }
 }
 
