@@ -179,6 +179,7 @@ impl Suite {
     fn install(&self) -> Result<Vec<String>> {
         tools::npm_ci(&self.screen, SLOT, &self.work.root.join("tests"))?;
         tools::ensure_chromium(&self.work, &self.screen)?;
+        tools::ensure_test_programs(&self.work, &self.screen)?;
         if tools::node_for_workerd(&self.work).is_none() {
             bail!("workerd's driver needs Node 22 or newer, and npm did not bring one: install Node 22 or newer");
         }

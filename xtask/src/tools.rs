@@ -93,21 +93,50 @@ pub(crate) fn ensure_chromium(work: &Work, screen: &Screen) -> Result<PathBuf> {
     if let Some(found) = find_chromium() {
         return Ok(found);
     }
+    // Fonts too: without any, charts have no text to measure.
+    apt_install(work, screen, &["chromium", "fonts-dejavu-core"])
+        .context("Chromium is not installed: install it, or set RIVULET_CHROMIUM")?;
+    find_chromium().context("apt-get installed Chromium, but it is not in /usr/bin")
+}
+
+/// Programs that tests run beside Node and the browser: how each is asked whether it is there, and Debian's name of it.
+const TEST_PROGRAMS: [(&str, &[&str], &str); 3] = [
+    // Keen's Python client.
+    ("python3", &["-m", "pip", "--version"], "python3-pip"),
+    // Scoped keys as somebody else's program makes them.
+    ("openssl", &["version"], "openssl"),
+    // libFuzzer.
+    ("c++", &["--version"], "g++"),
+];
+
+/// The programs that tests run: those that are missing come from apt where we may install them.
+pub(crate) fn ensure_test_programs(work: &Work, screen: &Screen) -> Result<()> {
+    let is_there = |name: &str, words: &[&str]| output(program(name, &work.root).args(words)).is_ok();
+    let missing: Vec<&str> = TEST_PROGRAMS
+        .iter()
+        .filter(|(name, words, _)| !is_there(name, words))
+        .map(|(_, _, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    apt_install(work, screen, &missing).context("the tests need programs that are not installed")
+}
+
+/// Installs Debian packages, if we are root and there is apt; else the error says what to install.
+fn apt_install(work: &Work, screen: &Screen, packages: &[&str]) -> Result<()> {
     let is_root = output(program("id", &work.root).arg("-u")).is_ok_and(|id| id == "0");
     let has_apt = output(program("apt-get", &work.root).arg("--version")).is_ok();
     if !is_root || !has_apt {
-        bail!(
-            "Chromium is not installed: install it (on Debian `sudo apt-get install chromium`) or set RIVULET_CHROMIUM"
-        );
+        bail!("on Debian: sudo apt-get install {}", packages.join(" "));
     }
-    screen.set("chromium", "apt-get install");
+    screen.set("packages", "apt-get install");
     let apt =
         |words: &[&str]| must(program("apt-get", &work.root).args(words).env("DEBIAN_FRONTEND", "noninteractive"));
     apt(&["update", "--quiet"])?;
-    // Fonts too: without any, charts have no text to measure.
-    apt(&["install", "--yes", "--quiet", "--no-install-recommends", "chromium", "fonts-dejavu-core"])?;
-    screen.set("chromium", "");
-    find_chromium().context("apt-get installed Chromium, but it is not in /usr/bin")
+    apt(&[&["install", "--yes", "--quiet", "--no-install-recommends"], packages].concat())?;
+    screen.set("packages", "");
+    Ok(())
 }
 
 fn find_chromium() -> Option<PathBuf> {
